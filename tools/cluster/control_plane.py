@@ -1,0 +1,119 @@
+"""The command lines of etcd, kube-apiserver, kube-controller-manager and kube-scheduler, tuned for a small test cluster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.cluster.processes import Program
+from tools.cluster.settings import Ports
+
+
+@dataclass(frozen=True)
+class ControlPlane:
+    """Where a control plane keeps its data and listens."""
+
+    state: Path
+    programs: dict[str, Path]
+    address: str
+    services: str
+    ports: Ports
+    etcd_port: int
+    etcd_peer_port: int
+    apiserver_port: int
+
+    @property
+    def server(self) -> str:
+        """The URL of the API."""
+        return f"https://{self.address}:{self.apiserver_port}"
+
+    def etcd(self) -> Program:
+        """Without fsync: a power cut may lose the cluster, which is made anew in seconds."""
+        client = f"http://127.0.0.1:{self.etcd_port}"
+        return Program(
+            "etcd",
+            (
+                str(self.programs["etcd"]),
+                f"--data-dir={self.state}/etcd",
+                f"--listen-client-urls={client}",
+                f"--advertise-client-urls={client}",
+                f"--listen-peer-urls=http://127.0.0.1:{self.etcd_peer_port}",
+                f"--initial-advertise-peer-urls=http://127.0.0.1:{self.etcd_peer_port}",
+                f"--initial-cluster=default=http://127.0.0.1:{self.etcd_peer_port}",
+                "--unsafe-no-fsync",
+                "--log-level=warn",
+            ),
+        )
+
+    def apiserver(self) -> Program:
+        """The API server, on one address only: nothing of the cluster is reachable from other machines."""
+        pki = self.state / "pki"
+        return Program(
+            "kube-apiserver",
+            (
+                str(self.programs["kube-apiserver"]),
+                f"--etcd-servers=http://127.0.0.1:{self.etcd_port}",
+                f"--bind-address={self.address}",
+                f"--advertise-address={self.address}",
+                f"--secure-port={self.apiserver_port}",
+                f"--tls-cert-file={pki}/apiserver.crt",
+                f"--tls-private-key-file={pki}/apiserver.key",
+                f"--client-ca-file={pki}/ca.crt",
+                f"--kubelet-client-certificate={pki}/admin.crt",
+                f"--kubelet-client-key={pki}/admin.key",
+                f"--kubelet-certificate-authority={pki}/ca.crt",
+                "--kubelet-preferred-address-types=InternalIP",  # else `kubectl logs` looks the node's name up in DNS
+                "--service-account-issuer=https://kubernetes.default.svc",
+                f"--service-account-key-file={pki}/sa.key",
+                f"--service-account-signing-key-file={pki}/sa.key",
+                f"--service-cluster-ip-range={self.services}",
+                "--authorization-mode=Node,RBAC",
+                "--enable-admission-plugins=NodeRestriction",
+                "--allow-privileged=true",
+                "--profiling=false",
+                # Seconds that a stopping server gives to open watches; a test cluster need not wait the default 60.
+                "--shutdown-watch-termination-grace-period=0s",
+                "--shutdown-delay-duration=0s",
+            ),
+        )
+
+    def controller_manager(self) -> Program:
+        """All controllers, with their own service accounts."""
+        pki = self.state / "pki"
+        return Program(
+            "kube-controller-manager",
+            (
+                str(self.programs["kube-controller-manager"]),
+                f"--kubeconfig={self.state}/controller-manager.kubeconfig",
+                f"--service-account-private-key-file={pki}/sa.key",
+                f"--root-ca-file={pki}/ca.crt",
+                f"--cluster-signing-cert-file={pki}/ca.crt",
+                f"--cluster-signing-key-file={pki}/ca.key",
+                "--use-service-account-credentials",
+                "--leader-elect=false",
+                "--bind-address=127.0.0.1",
+                f"--secure-port={self.ports.controller_manager}",
+                f"--cert-dir={self.state}/controller-manager",
+                "--kube-api-qps=300",
+                "--kube-api-burst=600",
+                "--concurrent-job-syncs=20",
+            ),
+        )
+
+    def scheduler(self) -> Program:
+        """The scheduler."""
+        return Program(
+            "kube-scheduler",
+            (
+                str(self.programs["kube-scheduler"]),
+                f"--kubeconfig={self.state}/scheduler.kubeconfig",
+                f"--authentication-kubeconfig={self.state}/scheduler.kubeconfig",
+                f"--authorization-kubeconfig={self.state}/scheduler.kubeconfig",
+                "--leader-elect=false",
+                "--bind-address=127.0.0.1",
+                f"--secure-port={self.ports.scheduler}",
+                f"--cert-dir={self.state}/scheduler",
+                "--kube-api-qps=300",
+                "--kube-api-burst=600",
+            ),
+        )
