@@ -1,0 +1,81 @@
+"""What a decision may ask for. Each action is idempotent: doing it twice is the same as once. `kube/act.py` carries them out."""
+
+from dataclasses import dataclass
+
+from locktender.api.spec import Spec
+
+
+@dataclass(frozen=True)
+class EnsureJob:
+    """Create the Job of one attempt of one step, unless it is there already."""
+
+    name: str
+    step: str
+    run_id: str
+    attempt: int
+    image: str
+    release: str
+    spec: Spec
+    overridden: bool = False
+
+
+@dataclass(frozen=True)
+class ExpireJob:
+    """Let a Job whose result is stored be removed after `seconds`."""
+
+    name: str
+    seconds: int
+
+
+@dataclass(frozen=True)
+class DeleteJob:
+    """Delete a Job that can never start its main container. Guarded by its uid."""
+
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True)
+class EnsureBackup:
+    """Create the DatabaseBackup that records a proved backup. `facts` is the runner's own report, already checked for shape."""
+
+    name: str
+    run_id: str
+    facts: tuple[tuple[str, str | int], ...]
+    spec: Spec
+
+
+@dataclass(frozen=True)
+class ReleaseDeployment:
+    """Open the gate for one Deployment, guarded by a test on its images."""
+
+    name: str
+    init_images: tuple[str, ...]
+    images: tuple[str, ...]
+    release: str
+    run_id: str
+
+
+@dataclass(frozen=True)
+class SetFinalizer:
+    """Add or remove our finalizer on the DatabaseMigration."""
+
+    present: bool
+
+
+@dataclass(frozen=True)
+class EmitEvent:
+    """Post one Event, once: `fact` identifies it, so a repeated pass posts nothing new.
+
+    `deployment` and `deployment_uid` name the Deployment it is about; empty means the DatabaseMigration itself.
+    """
+
+    reason: str
+    message: str
+    fact: str
+    warning: bool = False
+    deployment: str = ""
+    deployment_uid: str = ""
+
+
+Action = EnsureJob | ExpireJob | DeleteJob | EnsureBackup | ReleaseDeployment | SetFinalizer | EmitEvent

@@ -1,0 +1,90 @@
+"""What is tidied and told in every pass, whatever else is decided: ended Jobs, the Job's own confirmation, Events at the gate."""
+
+import hashlib
+from dataclasses import replace
+
+from locktender.api.conditions import Reason
+from locktender.api.spec import Spec
+from locktender.api.status import Status, Step, StepState
+from locktender.core import gate, messages
+from locktender.core.actions import Action, EmitEvent, ExpireJob
+from locktender.core.key import Release
+from locktender.core.observation import GatedDeployment, JobState, Observation
+from locktender.settings import TTL_FAILED, TTL_SUCCEEDED
+
+
+def expired_jobs(observation: Observation, status: Status) -> tuple[Action, ...]:
+    """A time to live for every ended Job whose result is stored. Never before: a Job that is gone tells nothing."""
+    stored = {step.job for step in (observation.status.run.steps if observation.status.run else ()) if _ended(step)}
+    current = {step.job for step in (status.run.steps if status.run else ())}
+    actions: list[Action] = []
+    for job in observation.jobs.values():
+        if not job.ended or job.ttl is not None or job.deleting:
+            continue
+        if job.name in current and job.name not in stored:
+            continue
+        actions.append(ExpireJob(job.name, TTL_SUCCEEDED if job.complete else TTL_FAILED))
+    return tuple(actions)
+
+
+def _ended(step: Step) -> bool:
+    return step.state in (StepState.SUCCEEDED, StepState.FAILED, StepState.UNKNOWN)
+
+
+def confirmed(observation: Observation, status: Status) -> Status:
+    """Note on each finished step that the Job's own end has been seen to agree with the container's exit code."""
+    run = status.run
+    if run is None:
+        return status
+    for step in run.steps:
+        job = observation.jobs.get(step.job or "")
+        if step.confirmed or job is None or step.job_uid != job.uid:
+            continue
+        if step.state is StepState.SUCCEEDED and job.complete:
+            run = run.with_step(replace(step, confirmed=True))
+    return replace(status, run=run)
+
+
+def disputed(observation: Observation, status: Status) -> tuple[JobState, ...]:
+    """Jobs marked failed although their main container was seen to end with exit code 0."""
+    steps = status.run.steps if status.run else ()
+    jobs = (observation.jobs.get(step.job or "") for step in steps if step.state is StepState.SUCCEEDED)
+    return tuple(job for job in jobs if job is not None and job.failed)
+
+
+def gate_events(
+    observation: Observation, spec: Spec, status: Status, target: Release | gate.NoTarget
+) -> tuple[Action, ...]:
+    """Tell on each held Deployment that it waits, and why; and on a Job that contradicts its container."""
+    events: list[Action] = []
+    for deployment in observation.deployments:
+        if not deployment.held:
+            continue
+        fact = f"{_fingerprint(deployment)}/{deployment.name}"
+        events.append(_about(deployment, Reason.HELD, messages.held(observation.name), f"held/{fact}", warning=False))
+        if isinstance(target, gate.NoTarget):
+            if target.stalled:
+                events.append(_about(deployment, target.reason, target.message, f"{target.reason}/{fact}"))
+        elif not gate.belongs(spec, deployment, target) and not _verified(spec, deployment, status):
+            text = messages.mismatch(deployment.name, target.image, target.release)
+            events.append(_about(deployment, Reason.GATE_MISMATCH, text, f"mismatch/{target.key}/{fact}"))
+    for job in disputed(observation, status):
+        events.append(
+            EmitEvent(Reason.VERDICT_DISPUTED, messages.verdict_disputed(job.name), f"disputed/{job.uid}", warning=True)
+        )
+    return tuple(events)
+
+
+def _about(deployment: GatedDeployment, reason: Reason, message: str, fact: str, *, warning: bool = True) -> EmitEvent:
+    return EmitEvent(reason, message, fact, warning=warning, deployment=deployment.name, deployment_uid=deployment.uid)
+
+
+def _verified(spec: Spec, deployment: GatedDeployment, status: Status) -> bool:
+    return any(verdict.opens and gate.belongs(spec, deployment, verdict) for verdict in status.verdicts)
+
+
+def _fingerprint(deployment: GatedDeployment) -> str:
+    """Identifies one hold: the same images held again later, after another release, are another fact."""
+    since = deployment.held_since.isoformat() if deployment.held_since else ""
+    text = "\0".join((*deployment.images, deployment.release, since))
+    return hashlib.sha256(text.encode()).hexdigest()[:10]

@@ -1,0 +1,270 @@
+"""Every sentence that a user can see, in one voice: the fact first, then why, then what to type.
+
+Messages name objects, never values out of Secrets or rows. The API limits a condition's message to 32768 characters; `fit` keeps ours
+far below that.
+"""
+
+import re
+from collections.abc import Sequence
+
+from locktender.api.duration import readable
+from locktender.api.spec import Spec, Strategy
+
+MESSAGE_LIMIT = 2000  # characters: a screen of text; the whole story is in the pod's log
+_URL_PASSWORD = re.compile(r"(?P<head>[a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s@]+@", re.IGNORECASE)
+_NAMED_PASSWORD = re.compile(
+    r"(?P<head>\b(?:pg)?pass(?:word|wd)?\s*[=:]\s*)(?:'[^']*'|\"[^\"]*\"|[^\s,;&]+)", re.IGNORECASE
+)
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+
+
+def redact(text: str) -> str:
+    """Mask what looks like a password: pods print what they like, and their last words end in our status."""
+    text = _URL_PASSWORD.sub(r"\g<head>***@", text)
+    return _NAMED_PASSWORD.sub(r"\g<head>***", text)
+
+
+def fit(text: str, limit: int = MESSAGE_LIMIT) -> str:
+    """The text without control characters, cut in the middle to `limit` characters."""
+    text = _CONTROL.sub("", text.replace("\r\n", "\n")).strip()
+    if len(text) <= limit:
+        return text
+    half = (limit - 5) // 2
+    return f"{text[:half]} ... {text[-half:]}"
+
+
+def untrusted(text: str) -> str:
+    """A pod's own words, made fit for a status."""
+    return fit(redact(text))
+
+
+# The release as a whole
+
+
+def awaiting_deployment(name: str) -> str:
+    return (
+        f"Nothing to migrate yet: no Deployment carries the label locktender.dev/gate={name}, and spec.migration names no image. "
+        f"Label one: kubectl label deployment NAME locktender.dev/gate={name}"
+    )
+
+
+def source_missing(spec: Spec) -> str:
+    source = spec.migration.source
+    wanted = f"Deployment {source.deployment}" if source else "a Deployment"
+    container = f" with a container {source.container}" if source and source.container else ""
+    return f"spec.migration.from names {wanted}{container}, but no gated Deployment is that. Correct spec.migration.from, or label it."
+
+
+def ambiguous_source(name: str, deployments: Sequence[str]) -> str:
+    return (
+        f"Deployments {', '.join(deployments)} are held with different images, and each could carry the migrations. "
+        f"Say which one does with spec.migration.from.deployment in DatabaseMigration {name}, "
+        "and give the others the same locktender.dev/key annotation in their pod templates."
+    )
+
+
+def release_differs(spec_release: str, deployment_release: str) -> str:
+    return (
+        f"Half a release is here: the Deployment's locktender.dev/key is {deployment_release!r}, spec.release is still {spec_release!r}. "
+        "The migration starts when both are equal; apply the other half."
+    )
+
+
+def succeeded(image: str, release: str, opened: int) -> str:
+    what = image or (f"release {release}" if release else "the migration")
+    return f"{what} is migrated; {opened} Deployment{'' if opened == 1 else 's'} through the gate."
+
+
+def baseline(image: str) -> str:
+    return f"{image} was running before it was gated; it counts as migrated. The next version waits for its migration."
+
+
+def suspended(name: str, namespace: str) -> str:
+    return (
+        "spec.suspend is true: no new step starts, held Deployments stay held. Resume: "
+        f'kubectl -n {namespace} patch dbm {name} --type=merge -p \'{{"spec":{{"suspend":false}}}}\''
+    )
+
+
+def deleting() -> str:
+    return "The resource is being deleted; the running migration is finished first."
+
+
+def superseded() -> str:
+    return "A newer version arrived before the migration of this one had started."
+
+
+def revert_held(name: str, namespace: str) -> str:
+    return (
+        "An already verified version came back and spec.gate.revert is Hold. Migrate it again and let it through: "
+        + retry(name, namespace)
+    )
+
+
+def mismatch(deployment: str, image: str, release: str) -> str:
+    tie = (
+        f'annotation locktender.dev/key: "{release}" in its pod template'
+        if release
+        else (
+            "the same annotation locktender.dev/key in its pod template and in that of the Deployment that carries the migrations"
+        )
+    )
+    return (
+        f"Deployment {deployment} stays held: it does not belong to the migrated release ({image or release}), whose image is not among its own. "
+        f"Tie it to the release with {tie}."
+    )
+
+
+def previous_failed(run_id: str, name: str, namespace: str) -> str:
+    return (
+        f"The migration of the running version failed (run {run_id}), so the next version waits. Mend it and migrate again: {retry(name, namespace)}"
+        f" - or, if the database is as it should be: {resolve(run_id, 'ran', name, namespace)}"
+    )
+
+
+def retry(name: str, namespace: str) -> str:
+    return f"kubectl -n {namespace} annotate dbm {name} locktender.dev/retry=$(date +%s) --overwrite"
+
+
+def resolve(run_id: str, word: str, name: str, namespace: str) -> str:
+    return f"kubectl -n {namespace} annotate dbm {name} locktender.dev/resolve={run_id}={word} --overwrite"
+
+
+def needs_attention(cause: str, run_id: str, name: str, namespace: str) -> str:
+    return (
+        f"{cause} Whether the migration ran cannot be known from here, and it is not guessed. Look at the database "
+        "(your framework's own status command), then say what you found: "
+        f"{resolve(run_id, 'ran', name, namespace)} - or, to run it again: {resolve(run_id, 'not-ran', name, namespace)}"
+    )
+
+
+# Steps
+
+
+def backup_running(claim: str) -> str:
+    return f"The database is being backed up to claim {claim}."
+
+
+def backup_ready(file: str, size: int, sha256: str, took: float | None) -> str:
+    time = f" in {readable(took)}" if took is not None else ""
+    return f"Backup {file} ({_bytes(size)}, sha256 {sha256[:12]}) was taken{time}, decoded in full and read back from its store."
+
+
+def backup_skipped(reason: str) -> str:
+    return f"No backup is taken: spec.backup.policy is Skip ({reason or 'no reason given'})."
+
+
+def backup_failed(cause: str, job: str, name: str, namespace: str) -> str:
+    return (
+        f"The backup failed, so nothing was migrated and the old version keeps serving. {cause} "
+        f"Log: kubectl -n {namespace} logs job/{job}. When mended: {retry(name, namespace)}"
+    )
+
+
+def migration_running(framework: str, image: str) -> str:
+    return f"The {framework} migration of {image or 'the ConfigMap'} is running."
+
+
+def migration_succeeded(image: str, took: float | None) -> str:
+    time = f" in {readable(took)}" if took is not None else ""
+    return f"The migration of {image or 'the ConfigMap'} ended with exit code 0{time}."
+
+
+def migration_failed(cause: str, job: str, spec: Spec, name: str, namespace: str) -> str:
+    serving = (
+        "the new version is already rolled out and runs on the old schema"
+        if spec.strategy is Strategy.DEPLOY_THEN_MIGRATE
+        else "the old version keeps serving"
+    )
+    return (
+        f"The migration failed, and {serving}. {cause} Log: kubectl -n {namespace} logs job/{job} -c migrate. "
+        f"Ship a mended version, or try this one again: {retry(name, namespace)}"
+    )
+
+
+def waiting_for(cause: str, attempt: int) -> str:
+    tries = f" (attempt {attempt})" if attempt > 1 else ""
+    return f"Waiting{tries}: {cause}"
+
+
+def pod_pending(job: str, namespace: str) -> str:
+    return f"Job {job} has no running pod yet. If this stays: kubectl -n {namespace} describe job {job}"
+
+
+def rollout_waiting(deployments: Sequence[str]) -> str:
+    return f"The rollout of {', '.join(deployments)} is under way; the migration follows when it is complete."
+
+
+def job_vanished(job: str) -> str:
+    return f"Job {job} was deleted before its end was recorded."
+
+
+def end_not_recorded(job: str, why: str) -> str:
+    detail = f" ({why})" if why else ""
+    return f"The pod of Job {job} is gone{detail} and its end was never seen."
+
+
+def name_taken(job: str, namespace: str) -> str:
+    return (
+        f"Job {job} exists and was not made for this resource. Look at it (kubectl -n {namespace} describe job {job}) and delete it; "
+        "the step then starts by itself."
+    )
+
+
+def verdict_disputed(job: str) -> str:
+    return f"The container ended with exit code 0, but Job {job} is marked failed. The verdict of the container stands; look at the Job."
+
+
+def exit_code(container: str, code: int, reason: str, words: str) -> str:
+    known = {137: " (killed: out of memory, or the node took it down)", 143: " (terminated)"}.get(code, "")
+    if reason == "OOMKilled":
+        known = " (out of memory: raise spec.migration.pod.resources.limits.memory)"
+    said = f" Its last words: {words}" if words else ""
+    return f"Container {container} ended with exit code {code}{known}.{said}"
+
+
+def timed_out(limit: float) -> str:
+    return f"It did not end within spec.migration.timeout ({readable(limit)}) and was stopped."
+
+
+# The gate
+
+
+def held(name: str) -> str:
+    return f"Held until DatabaseMigration {name} has migrated; see: kubectl describe dbm {name}"
+
+
+def released(run_id: str, image: str) -> str:
+    return f"Released: {image or 'its release'} is migrated (run {run_id})."
+
+
+def released_before_migration(run_id: str) -> str:
+    return f"Released before its migration (strategy DeployThenMigrate, run {run_id})."
+
+
+def released_by_deletion(name: str) -> str:
+    return f"Released: DatabaseMigration {name} was deleted and its spec.gate.onDelete is Release."
+
+
+def gate_open() -> str:
+    return "No Deployment waits at the gate."
+
+
+def gate_held(deployments: Sequence[str]) -> str:
+    return f"Held at the gate: {', '.join(deployments)}. The version before keeps serving."
+
+
+def no_migration_for(name: str, namespace: str) -> str:
+    return (
+        f"Held, but there is no DatabaseMigration {name} in namespace {namespace}. Apply one, or take the Deployment out of its gate "
+        "(needs the verb bypass: docs/gate.md)."
+    )
+
+
+def _bytes(size: int) -> str:
+    value = float(size)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024 or unit == "GiB":
+            break
+        value /= 1024
+    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"

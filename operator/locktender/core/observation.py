@@ -1,0 +1,117 @@
+"""What one pass knows of the world: everything `decide` may look at, and nothing else.
+
+`kube/observe.py` fills it from live reads. All times are aware datetimes in UTC.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from locktender.api.spec import Spec
+from locktender.api.status import Status
+
+
+@dataclass(frozen=True)
+class ContainerImage:
+    """A container of a pod template."""
+
+    name: str
+    image: str
+
+
+@dataclass(frozen=True)
+class GatedDeployment:
+    """A Deployment that carries our gate label.
+
+    `images` is the ordered list of the key K (init containers first); `rolled_out` is true when every replica runs the newest
+    template (the rule of `kubectl rollout status`).
+    """
+
+    name: str
+    uid: str
+    containers: tuple[ContainerImage, ...]
+    init_containers: tuple[ContainerImage, ...] = ()
+    release: str = ""
+    held: bool = False
+    held_since: datetime | None = None
+    rolled_out: bool = True
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """All images in the order of the key K."""
+        return tuple(container.image for container in (*self.init_containers, *self.containers))
+
+
+@dataclass(frozen=True)
+class ContainerState:
+    """A container's state as the kubelet reports it; `exit_code` None while it has not ended."""
+
+    name: str
+    running: bool = False
+    waiting_reason: str = ""
+    waiting_message: str = ""
+    exit_code: int | None = None
+    exit_reason: str = ""
+    exit_message: str = ""
+
+    @property
+    def started(self) -> bool:
+        """The container's process has been started at least once."""
+        never_ran = self.exit_reason in ("StartError", "ContainerCannotRun", "ContainerStatusUnknown")
+        return self.running or (self.exit_code is not None and not never_ran)
+
+
+@dataclass(frozen=True)
+class PodState:
+    """The one pod of a Job."""
+
+    name: str
+    phase: str = "Pending"
+    reason: str = ""
+    message: str = ""
+    unschedulable: str = ""
+    containers: tuple[ContainerState, ...] = ()
+
+    def container(self, name: str) -> ContainerState | None:
+        """The state of a container, None while the kubelet has not reported it."""
+        return next((state for state in self.containers if state.name == name), None)
+
+
+@dataclass(frozen=True)
+class JobState:
+    """A Job of ours, found by label. `owner_uid` is the uid of the DatabaseMigration that it was made for."""
+
+    name: str
+    uid: str
+    owner_uid: str
+    created: datetime
+    complete: bool = False
+    failed: bool = False
+    failure: str = ""
+    ttl: int | None = None
+    deleting: bool = False
+    pod: PodState | None = None
+
+    @property
+    def ended(self) -> bool:
+        """The Job controller has said so."""
+        return self.complete or self.failed
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One DatabaseMigration and all that belongs to it, read live in one pass."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    spec: Spec | str
+    """The parsed spec, or the sentence that says what is wrong with it."""
+    status: Status
+    retry_token: str = ""
+    resolve: str = ""
+    deleting: bool = False
+    finalizers: tuple[str, ...] = ()
+    deployments: tuple[GatedDeployment, ...] = ()
+    jobs: Mapping[str, JobState] = field(default_factory=dict)

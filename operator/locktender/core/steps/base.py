@@ -1,0 +1,160 @@
+"""What every step shares: its context, its result, and the life of a step that is one Job an attempt.
+
+Pending --EnsureJob--> Running --exit 0--> Succeeded
+|   `--exit 1--> Failed
+|--pod waits (Secret, image, node)--> Waiting (same Job goes on by itself)
+|--runner: may come right by waiting--> Waiting until the next attempt --EnsureJob--> Running
+`--end not recorded--> Unknown
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from locktender.api.conditions import Reason
+from locktender.api.spec import Spec
+from locktender.api.status import Run, Step, StepState, moment, timestamp
+from locktender.core import messages, retry
+from locktender.core.actions import Action, DeleteJob, EmitEvent, EnsureJob, ExpireJob
+from locktender.core.evidence import Evidence, Finding, MainContainer, judge
+from locktender.core.key import Release, job_name
+from locktender.core.observation import JobState, Observation
+
+POD_EXPECTED_WITHIN = 5.0  # seconds from a Job's creation until the absence of its pod is worth a word
+WAITED_JOB_TTL = 60  # seconds that the Job of an attempt that only waited is kept
+
+
+@dataclass(frozen=True)
+class StepContext:
+    """What a step may look at. `may_start` is false while the resource is suspended or being deleted."""
+
+    observation: Observation
+    spec: Spec
+    run: Run
+    now: datetime
+    may_start: bool = True
+    retry_now: bool = False
+
+    @property
+    def release(self) -> Release:
+        """The release that this run is for."""
+        return Release(self.run.key, self.run.image, self.run.release)
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """The step's new record, what to do, and in how many seconds to look again (None: wait for an event)."""
+
+    record: Step
+    actions: tuple[Action, ...] = ()
+    requeue: float | None = None
+
+
+Advance = Callable[[StepContext, Step], StepResult]
+
+
+def finished(record: Step, state: StepState, now: datetime, reason: str, message: str) -> Step:
+    """The record of a step that came to an end."""
+    return replace(record, state=state, end_time=timestamp(now), reason=str(reason), message=messages.fit(message))
+
+
+def start_attempt(context: StepContext, record: Step, attempt: int) -> StepResult:
+    """Create the Job of an attempt. The name is a function of run, step and attempt, so repeating this creates nothing new."""
+    run = context.run
+    name = job_name(context.observation.name, context.observation.uid, run.id, run.start_time, record.name, attempt)
+    action = EnsureJob(name, record.name, run.id, attempt, run.image, run.release, context.spec, run.overridden)
+    record = replace(
+        record,
+        state=StepState.RUNNING,
+        job=name,
+        job_uid=None,
+        attempt=attempt,
+        start_time=record.start_time or timestamp(context.now),
+        end_time=None,
+    )
+    return StepResult(record, (action,))
+
+
+def advance_job(
+    context: StepContext, record: Step, main: MainContainer, started: EmitEvent
+) -> tuple[StepResult, Evidence | None]:
+    """Move a Job step on as far as it can be moved without judging its end.
+
+    Returns evidence when the step has come to an end that the step itself must word: SUCCEEDED, FAILED, LOST, or NOT_STARTED for good.
+    """
+    if record.state is StepState.PENDING:
+        if not context.may_start:
+            return StepResult(record), None
+        result = start_attempt(context, replace(record, reason=started.reason, message=started.message), record.attempt)
+        return replace(result, actions=(started, *result.actions)), None
+    if record.state is StepState.WAITING and record.end_time:
+        return _next_attempt(context, record), None
+    job = context.observation.jobs.get(record.job or "")
+    if job is None or (record.job_uid and job.uid != record.job_uid):
+        if record.job_uid is None:
+            return start_attempt(context, record, record.attempt), None
+        return StepResult(record), Evidence(Finding.LOST, Reason.JOB_VANISHED, messages.job_vanished(record.job or "?"))
+    record = replace(record, job_uid=job.uid)
+    evidence = judge(job, main, context.observation.namespace)
+    return _by_evidence(context, record, job, evidence, started)
+
+
+def _by_evidence(
+    context: StepContext, record: Step, job: JobState, evidence: Evidence, started: EmitEvent
+) -> tuple[StepResult, Evidence | None]:
+    match evidence.finding:
+        case Finding.PENDING if job.pod is None:
+            return _without_pod(context, record, job, evidence), None
+        case Finding.PENDING | Finding.RUNNING:
+            # A pod that is only pending keeps the step's own sentence; it is no news until the kubelet says what is awaited.
+            return StepResult(
+                replace(record, state=StepState.RUNNING, reason=started.reason, message=started.message)
+            ), None
+        case Finding.WAITING:
+            message = messages.waiting_for(evidence.message, record.attempt)
+            return StepResult(replace(record, state=StepState.WAITING, reason=evidence.reason, message=message)), None
+        case Finding.NOT_STARTED if evidence.transient:
+            return _wait_for_next(context, record, job, evidence), None
+        case Finding.NOT_STARTED:
+            clean_up = () if job.ended else (DeleteJob(job.name, job.uid),)
+            return StepResult(record, clean_up), evidence
+        case _:
+            return StepResult(record), evidence
+
+
+def _without_pod(context: StepContext, record: Step, job: JobState, evidence: Evidence) -> StepResult:
+    """A Job makes its pod within a moment; one that does not is refused by quota, admission or a missing service account."""
+    age = (context.now - job.created).total_seconds()
+    if age < POD_EXPECTED_WITHIN:
+        return StepResult(record, (), POD_EXPECTED_WITHIN - age)
+    message = messages.waiting_for(evidence.message, record.attempt)
+    return StepResult(replace(record, state=StepState.WAITING, reason=evidence.reason, message=message))
+
+
+def _wait_for_next(context: StepContext, record: Step, job: JobState, evidence: Evidence) -> StepResult:
+    """The attempt could not begin: put its Job away and note when to try again."""
+    message = messages.waiting_for(evidence.message, record.attempt)
+    waiting = finished(record, StepState.WAITING, context.now, evidence.reason, message)
+    put_away: Action = ExpireJob(job.name, WAITED_JOB_TTL) if job.ended else DeleteJob(job.name, job.uid)
+    return StepResult(waiting, (put_away,), retry.wait_before_attempt(record.attempt + 1))
+
+
+def wait_again(context: StepContext, record: Step, reason: str, message: str) -> StepResult:
+    """Record that this attempt is over and that another may follow."""
+    waiting = finished(record, StepState.WAITING, context.now, reason, messages.waiting_for(message, record.attempt))
+    return StepResult(waiting, (), retry.wait_before_attempt(record.attempt + 1))
+
+
+def _next_attempt(context: StepContext, record: Step) -> StepResult:
+    """After a wait: the next attempt when its time has come."""
+    due = moment(record.end_time or "") + timedelta(seconds=retry.wait_before_attempt(record.attempt + 1))
+    if not context.may_start:
+        return StepResult(record)
+    if context.now < due and not context.retry_now:
+        return StepResult(record, (), (due - context.now).total_seconds())
+    return start_attempt(context, record, record.attempt + 1)
+
+
+def took(record: Step, now: datetime) -> float | None:
+    """Seconds since the step began."""
+    return (now - moment(record.start_time)).total_seconds() if record.start_time else None

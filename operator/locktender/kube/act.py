@@ -1,0 +1,192 @@
+"""Carries actions out against the API server. The only writer. Every action may be repeated without harm."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from locktender.api.status import Status, to_json
+from locktender.core.actions import (
+    Action,
+    DeleteJob,
+    EmitEvent,
+    EnsureBackup,
+    EnsureJob,
+    ExpireJob,
+    ReleaseDeployment,
+    SetFinalizer,
+)
+from locktender.core.errors import ApiError, NameTaken, Stale
+from locktender.core.messages import name_taken
+from locktender.core.observation import Observation
+from locktender.kube import paths
+from locktender.kube.client import Client
+from locktender.render import jobs
+from locktender.settings import (
+    ANNOTATION_HELD,
+    ANNOTATION_KEY,
+    ANNOTATION_RELEASED,
+    FINALIZER,
+    GROUP,
+    LABEL_OWNER,
+    VERSION,
+    ImageVolumes,
+    Settings,
+)
+from locktender.telemetry import events
+
+IMAGE_VOLUMES_SINCE = (
+    36  # minor version whose API serves image volumes without a feature gate, with a runtime that must have them
+)
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Writes for one process. `server_minor` is the API server's minor version."""
+
+    client: Client
+    settings: Settings
+    server_minor: int
+
+    @property
+    def image_volumes(self) -> bool:
+        """Whether to mount migrations straight from the application's image."""
+        if self.settings.image_volumes is ImageVolumes.AUTO:
+            return self.server_minor >= IMAGE_VOLUMES_SINCE
+        return self.settings.image_volumes is ImageVolumes.ALWAYS
+
+    async def perform(self, observation: Observation, action: Action) -> None:
+        """Carry out one action. Raises NameTaken, Stale or ApiError."""
+        match action:
+            case EnsureJob():
+                await self._ensure_job(observation, action)
+            case ExpireJob(name, seconds):
+                await self._expire_job(observation, name, seconds)
+            case DeleteJob(name, uid):
+                await self.client.delete(paths.jobs(observation.namespace, name), uid)
+            case EnsureBackup():
+                await self._ensure_backup(observation, action)
+            case ReleaseDeployment():
+                await self._release(observation.namespace, action)
+            case SetFinalizer(present):
+                await self._set_finalizer(observation, present=present)
+            case EmitEvent():
+                await events.post(
+                    self.client, observation.namespace, events.about(observation, action), self.settings.pod_name
+                )
+
+    async def write_status(self, observation: Observation, status: Status) -> bool:
+        """Store the status by server-side apply if it differs from what was observed. True when a write was made."""
+        content = to_json(status)
+        if content == to_json(observation.status):
+            return False
+        body = {
+            "apiVersion": f"{GROUP}/{VERSION}",
+            "kind": "DatabaseMigration",
+            "metadata": {"name": observation.name, "namespace": observation.namespace, "uid": observation.uid},
+            "status": content,
+        }
+        try:
+            await self.client.patch(paths.migrations(observation.namespace, observation.name, "status"), body, "apply")
+        except ApiError as error:
+            if error.status in (404, 409):  # deleted, or deleted and made anew, since we looked
+                raise Stale(f"DatabaseMigration {observation.name} changed while its status was written") from error
+            raise
+        return True
+
+    async def _ensure_job(self, observation: Observation, action: EnsureJob) -> None:
+        body = jobs.job(
+            action,
+            observation.namespace,
+            observation.name,
+            observation.uid,
+            self.settings,
+            image_volumes=self.image_volumes,
+        )
+        try:
+            await self.client.create(paths.jobs(observation.namespace), body)
+        except ApiError as error:
+            if error.status != 409:
+                raise
+            there = await self.client.get(paths.jobs(observation.namespace, action.name))
+            if there is not None and (there["metadata"].get("labels") or {}).get(LABEL_OWNER) != observation.uid:
+                raise NameTaken(name_taken(action.name, observation.namespace)) from error
+
+    async def _expire_job(self, observation: Observation, name: str, seconds: int) -> None:
+        try:
+            await self.client.patch(
+                paths.jobs(observation.namespace, name), {"spec": {"ttlSecondsAfterFinished": seconds}}, "merge"
+            )
+        except ApiError as error:
+            if error.status != 404:
+                raise
+
+    async def _ensure_backup(self, observation: Observation, action: EnsureBackup) -> None:
+        body, status = jobs.backup_object(action, observation.namespace, observation.name, observation.uid, action.spec)
+        try:
+            await self.client.create(paths.backups(observation.namespace), body)
+        except ApiError as error:
+            if error.status != 409:
+                raise
+        head = {name: body[name] for name in ("apiVersion", "kind")}
+        patch = {**head, "metadata": {"name": action.name, "namespace": observation.namespace}, "status": status}
+        await self.client.patch(paths.backups(observation.namespace, action.name, "status"), patch, "apply")
+
+    async def _release(self, namespace: str, action: ReleaseDeployment) -> None:
+        """Open the gate if, and only if, the Deployment still has the images and the key that the verdict is about."""
+        where = paths.deployments(namespace, action.name)
+        raw = await self.client.get(where)
+        annotations = (raw["metadata"].get("annotations") or {}) if raw else {}
+        if raw is None or annotations.get(ANNOTATION_HELD) != "true":
+            return
+        template = raw["spec"]["template"]
+        key = ((template.get("metadata") or {}).get("annotations") or {}).get(ANNOTATION_KEY, "")
+        images = tuple(item.get("image", "") for item in template["spec"].get("containers") or ())
+        init_images = tuple(item.get("image", "") for item in template["spec"].get("initContainers") or ())
+        if (init_images, images, key) != (action.init_images, action.images, action.release):
+            raise Stale(f"Deployment {action.name} has other images than the ones that were judged")
+        try:
+            await self.client.patch(where, _release_patch(action, annotations, raw), "json")
+        except ApiError as error:
+            if error.status in (409, 422, 404):
+                raise Stale(f"Deployment {action.name} changed while it was released") from error
+            raise
+
+    async def _set_finalizer(self, observation: Observation, *, present: bool) -> None:
+        where = paths.migrations(observation.namespace, observation.name)
+        kept = [name for name in observation.finalizers if name != FINALIZER]
+        wanted = [*kept, FINALIZER] if present else kept
+        raw = {"metadata": {"uid": observation.uid, "finalizers": wanted}}
+        try:
+            await self.client.patch(where, raw, "merge")
+        except ApiError as error:
+            if error.status not in (404, 409):
+                raise
+
+
+def _release_patch(
+    action: ReleaseDeployment, annotations: Mapping[str, str], raw: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Tests on every image and on the version read, then the release itself. A fresh `released` says that it is meant."""
+    spec = "/spec/template/spec"
+    tests = [
+        {"op": "test", "path": f"{spec}/containers/{n}/image", "value": image} for n, image in enumerate(action.images)
+    ]
+    tests += [
+        {"op": "test", "path": f"{spec}/initContainers/{n}/image", "value": image}
+        for n, image in enumerate(action.init_images)
+    ]
+    token = action.run_id
+    if annotations.get(ANNOTATION_RELEASED) == token:
+        token = f"{token}.{raw['metadata']['resourceVersion']}"
+    return [
+        {"op": "test", "path": "/metadata/resourceVersion", "value": raw["metadata"]["resourceVersion"]},
+        *tests,
+        {"op": "remove", "path": f"/metadata/annotations/{_pointer(ANNOTATION_HELD)}"},
+        {"op": "add", "path": f"/metadata/annotations/{_pointer(ANNOTATION_RELEASED)}", "value": token},
+        {"op": "remove", "path": "/spec/paused"},
+    ]
+
+
+def _pointer(name: str) -> str:
+    """A JSON pointer segment."""
+    return name.replace("~", "~0").replace("/", "~1")

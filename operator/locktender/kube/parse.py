@@ -1,0 +1,130 @@
+"""API objects into observation types. Dicts end here."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from locktender.api import spec as specs
+from locktender.api import status as statuses
+from locktender.core.observation import ContainerImage, ContainerState, GatedDeployment, JobState, PodState
+from locktender.settings import ANNOTATION_HELD, ANNOTATION_KEY, LABEL_OWNER
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def spec(raw: dict[str, Any]) -> specs.Spec | str:
+    """The parsed spec, or what is wrong with it."""
+    try:
+        return specs.parse(raw.get("spec") or {})
+    except specs.SpecError as problem:
+        return str(problem)
+
+
+def status(raw: dict[str, Any]) -> statuses.Status:
+    """The stored status; one that we cannot read (written by somebody else) counts as none."""
+    try:
+        return statuses.from_json(raw.get("status") or {})
+    except (TypeError, ValueError, KeyError, AttributeError):
+        return statuses.Status()
+
+
+def deployment(raw: dict[str, Any]) -> GatedDeployment:
+    """A gated Deployment."""
+    meta, body = raw["metadata"], raw["spec"]
+    template = body["template"]
+    held = (meta.get("annotations") or {}).get(ANNOTATION_HELD) == "true" and bool(body.get("paused"))
+    return GatedDeployment(
+        name=meta["name"],
+        uid=meta["uid"],
+        containers=_images(template["spec"].get("containers")),
+        init_containers=_images(template["spec"].get("initContainers")),
+        release=((template.get("metadata") or {}).get("annotations") or {}).get(ANNOTATION_KEY, ""),
+        held=held,
+        held_since=_held_since(meta) if held else None,
+        rolled_out=not body.get("paused") and _rolled_out(raw),
+    )
+
+
+def _images(containers: Iterable[dict[str, Any]] | None) -> tuple[ContainerImage, ...]:
+    return tuple(ContainerImage(item["name"], item.get("image", "")) for item in containers or ())
+
+
+def _held_since(meta: dict[str, Any]) -> datetime:
+    """The time of the newest write to the spec: the hold is part of the write that changed the image."""
+    times = [
+        statuses.moment(entry["time"])
+        for entry in meta.get("managedFields") or ()
+        if entry.get("time") and "f:spec" in (entry.get("fieldsV1") or {}) and not entry.get("subresource")
+    ]
+    return max(times, default=statuses.moment(meta["creationTimestamp"]))
+
+
+def _rolled_out(raw: dict[str, Any]) -> bool:
+    """The rule of `kubectl rollout status`."""
+    state, wanted = raw.get("status") or {}, raw["spec"].get("replicas", 1)
+    if state.get("observedGeneration", 0) < raw["metadata"].get("generation", 0):
+        return False
+    updated: int = state.get("updatedReplicas", 0)
+    return bool(
+        updated >= wanted and state.get("replicas", 0) <= updated and state.get("availableReplicas", 0) >= updated
+    )
+
+
+def job(raw: dict[str, Any], pods: Iterable[dict[str, Any]]) -> JobState:
+    """A Job of ours with its pod (the newest one, should there ever be two)."""
+    meta, state = raw["metadata"], raw.get("status") or {}
+    conditions = {item["type"]: item for item in state.get("conditions") or () if item.get("status") == "True"}
+    # FailureTarget and SuccessCriteriaMet come before the pods have ended; Failed and Complete come after.
+    failed = conditions.get("Failed")
+    own = [
+        item
+        for item in pods
+        if any(owner.get("uid") == meta["uid"] for owner in item["metadata"].get("ownerReferences") or ())
+    ]
+    newest = max(own, key=lambda item: item["metadata"]["creationTimestamp"], default=None)
+    return JobState(
+        name=meta["name"],
+        uid=meta["uid"],
+        owner_uid=(meta.get("labels") or {}).get(LABEL_OWNER, ""),
+        created=statuses.moment(meta["creationTimestamp"]) if meta.get("creationTimestamp") else _EPOCH,
+        complete="Complete" in conditions,
+        failed=failed is not None,
+        failure=f"{failed.get('reason', '')}: {failed.get('message', '')}" if failed else "",
+        ttl=raw["spec"].get("ttlSecondsAfterFinished"),
+        deleting=bool(meta.get("deletionTimestamp")),
+        pod=pod(newest) if newest is not None else None,
+    )
+
+
+def pod(raw: dict[str, Any]) -> PodState:
+    """The state of a Job's pod."""
+    state = raw.get("status") or {}
+    scheduled: dict[str, Any] = next(
+        (item for item in state.get("conditions") or () if item.get("type") == "PodScheduled"), {}
+    )
+    unschedulable = scheduled.get("message", "") if scheduled.get("status") == "False" else ""
+    reported = [*(state.get("initContainerStatuses") or ()), *(state.get("containerStatuses") or ())]
+    return PodState(
+        name=raw["metadata"]["name"],
+        phase=state.get("phase", "Pending"),
+        reason=state.get("reason", ""),
+        message=state.get("message", ""),
+        unschedulable=unschedulable,
+        containers=tuple(_container(item) for item in reported),
+    )
+
+
+def _container(raw: dict[str, Any]) -> ContainerState:
+    """A container's state. One that restarts (only the agent does) is known by the end of its life before."""
+    now, last = raw.get("state") or {}, raw.get("lastState") or {}
+    waiting = now.get("waiting") or {}
+    ended = now.get("terminated") or (last.get("terminated") if raw["name"] == "agent" else None) or {}
+    return ContainerState(
+        name=raw["name"],
+        running="running" in now,
+        waiting_reason=waiting.get("reason", ""),
+        waiting_message=waiting.get("message", ""),
+        exit_code=ended.get("exitCode"),
+        exit_reason=ended.get("reason", ""),
+        exit_message=ended.get("message", ""),
+    )

@@ -1,0 +1,41 @@
+"""Where the resources that we touch live."""
+
+from locktender.kube.client import path
+from locktender.settings import GROUP, VERSION
+
+OURS = f"{GROUP}/{VERSION}"
+
+
+def migrations(namespace: str | None, name: str | None = None, subresource: str | None = None) -> str:
+    """DatabaseMigrations."""
+    return path(OURS, namespace, "databasemigrations", name, subresource)
+
+
+def backups(namespace: str | None, name: str | None = None, subresource: str | None = None) -> str:
+    """DatabaseBackups."""
+    return path(OURS, namespace, "databasebackups", name, subresource)
+
+
+def jobs(namespace: str | None, name: str | None = None) -> str:
+    """Jobs."""
+    return path("batch/v1", namespace, "jobs", name)
+
+
+def pods(namespace: str | None) -> str:
+    """Pods."""
+    return path("v1", namespace, "pods")
+
+
+def deployments(namespace: str | None, name: str | None = None) -> str:
+    """Deployments."""
+    return path("apps/v1", namespace, "deployments", name)
+
+
+def events(namespace: str) -> str:
+    """Events of the events.k8s.io API."""
+    return path("events.k8s.io/v1", namespace, "events")
+
+
+def leases(namespace: str, name: str | None = None) -> str:
+    """Leases."""
+    return path("coordination.k8s.io/v1", namespace, "leases", name)

@@ -1,0 +1,1 @@
+"""Turns decisions into Kubernetes manifests: names, Jobs, DatabaseBackups."""

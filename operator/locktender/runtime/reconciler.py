@@ -1,0 +1,160 @@
+"""The wheel: take a key, observe, decide, act, store the status. Workers turn it; a full list every few minutes catches what a watch missed."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from locktender.api.conditions import Reason
+from locktender.api.status import Status
+from locktender.core import decide, messages, summary
+from locktender.core.actions import EmitEvent, EnsureBackup, ReleaseDeployment
+from locktender.core.errors import ApiError, NameTaken, Stale
+from locktender.core.observation import Observation
+from locktender.kube import observe, parse, paths
+from locktender.kube.act import Actor
+from locktender.render.names import MANAGED_SELECTOR
+from locktender.runtime.queue import Key, WorkQueue
+from locktender.settings import LABEL_GATE, LABEL_MIGRATION, RESYNC_INTERVAL
+from locktender.telemetry import events
+from locktender.telemetry.metrics import Metrics
+
+log = logging.getLogger("locktender.reconciler")
+
+
+@dataclass
+class Reconciler:
+    """One process's work on all DatabaseMigrations that it may see."""
+
+    actor: Actor
+    queue: WorkQueue
+    metrics: Metrics
+    namespaces: tuple[str, ...] = ()
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    on_sign_of_life: Callable[[], None] = lambda: None
+    _known: set[Key] = field(default_factory=set)
+
+    async def work(self) -> None:
+        """One worker. Runs until cancelled."""
+        while True:
+            key, waited = await self.queue.get()
+            self.metrics.waited(waited)
+            started = time.monotonic()
+            try:
+                await self._guarded(key)
+            finally:
+                self.metrics.reconciled(time.monotonic() - started)
+                self.queue.done(key)
+
+    async def _guarded(self, key: Key) -> None:
+        """One pass, with every error turned into a later pass."""
+        try:
+            requeue = await self.reconcile(key)
+        except Stale as reason:
+            log.info("%s/%s: %s; looking again", *key, reason)
+            self.metrics.failed("stale")
+            self.queue.failed(key)
+        except NameTaken:
+            self.metrics.failed("name_taken")
+            self.queue.failed(key)
+        except ApiError as error:
+            delay = self.queue.failed(key)
+            log.warning("%s/%s: %s; again in %.1f s", *key, error, delay)
+            self.metrics.failed("api")
+        except Exception:
+            delay = self.queue.failed(key)
+            log.exception("%s/%s: unexpected error; again in %.1f s", *key, delay)
+            self.metrics.failed("unexpected")
+        else:
+            self.queue.succeeded(key)
+            if requeue is not None:
+                self.queue.add(key, requeue)
+
+    async def reconcile(self, key: Key) -> float | None:
+        """One pass over one DatabaseMigration; the seconds until the next one is wanted."""
+        namespace, name = key
+        observation = await observe.observe(self.actor.client, namespace, name)
+        if observation is None:
+            await self._orphans(namespace, name)
+            return None
+        self._known.add(key)
+        now = self.now()
+        decision = decide.decide(observation, now)
+        try:
+            for action in decision.actions:
+                await self.actor.perform(observation, action)
+                if isinstance(action, ReleaseDeployment):
+                    self.metrics.released()
+                elif isinstance(action, EnsureBackup):
+                    self.metrics.backup_stored(observation, int(dict(action.facts)["sizeBytes"]))
+        except NameTaken as conflict:
+            await self._store(
+                observation, summary.stalled(observation, observation.status, Reason.NAME_CONFLICT, str(conflict), now)
+            )
+            raise
+        await self._store(observation, decision.status)
+        return decision.requeue
+
+    async def _store(self, observation: Observation, status: Status) -> None:
+        if await self.actor.write_status(observation, status):
+            self.metrics.status_stored(observation, status)
+            ready = status.condition("Ready")
+            if ready is not None:
+                log.info(
+                    "%s/%s: Ready=%s %s: %s",
+                    observation.namespace,
+                    observation.name,
+                    ready.status,
+                    ready.reason,
+                    ready.message,
+                )
+        self.metrics.show(observation, status)
+
+    async def _orphans(self, namespace: str, name: str) -> None:
+        """No such DatabaseMigration: tell the Deployments that wait for it."""
+        if (namespace, name) in self._known:
+            self._known.discard((namespace, name))
+            self.metrics.forget(namespace, name)
+        for raw in await observe.gated_deployments(self.actor.client, namespace, name):
+            deployment = parse.deployment(raw)
+            if deployment.held:
+                since = deployment.held_since.isoformat() if deployment.held_since else ""
+                text = messages.no_migration_for(name, namespace)
+                event = EmitEvent(
+                    Reason.HELD,
+                    text,
+                    f"orphan/{since}",
+                    warning=True,
+                    deployment=deployment.name,
+                    deployment_uid=deployment.uid,
+                )
+                await events.post(
+                    self.actor.client, namespace, events.deployment_fact(namespace, event), self.actor.settings.pod_name
+                )
+
+    async def resync(self) -> None:
+        """Ask for a pass over everything, again and again. Runs until cancelled."""
+        while True:
+            try:
+                await self.list_all()
+                self.on_sign_of_life()
+            except ApiError as error:
+                log.warning("full list failed: %s; again in %.0f s", error, RESYNC_INTERVAL / 10)
+                await asyncio.sleep(RESYNC_INTERVAL / 10)
+                continue
+            await asyncio.sleep(RESYNC_INTERVAL)
+
+    async def list_all(self) -> None:
+        """Queue every DatabaseMigration, and every name that a gated Deployment or a Job of ours mentions."""
+        client = self.actor.client
+        for namespace in self.namespaces or (None,):
+            for item in await client.list(paths.migrations(namespace)):
+                self.queue.add((item["metadata"]["namespace"], item["metadata"]["name"]))
+            for where, selector, label in (
+                (paths.deployments(namespace), LABEL_GATE, LABEL_GATE),
+                (paths.jobs(namespace), MANAGED_SELECTOR, LABEL_MIGRATION),
+            ):
+                for item in await client.list(where, selector):
+                    self.queue.add((item["metadata"]["namespace"], item["metadata"]["labels"][label]))

@@ -1,0 +1,74 @@
+"""The only module that imports kopf: it watches, and puts keys into the queue. Nothing else happens in a handler.
+
+No create, update, delete, timer or daemon handlers: they would add finalizers and bookkeeping annotations to people's objects.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import kopf
+
+from locktender.runtime.queue import WorkQueue
+from locktender.settings import GROUP, LABEL_GATE, LABEL_MIGRATION, MANAGED_BY, VERSION
+
+Labels = Mapping[str, str]
+
+
+def registry(queue: WorkQueue, on_sign_of_life: Callable[[], None]) -> kopf.OperatorRegistry:
+    """The handlers: every event of an object of interest becomes a key in the queue."""
+    handlers = kopf.OperatorRegistry()
+
+    def seen(namespace: str | None, name: str | None) -> None:
+        on_sign_of_life()
+        if namespace and name:
+            queue.add((namespace, name))
+
+    @kopf.on.login(registry=handlers)
+    def login(**keywords: Any) -> Any:
+        return kopf.login_with_service_account(**keywords) or kopf.login_with_kubeconfig(**keywords)
+
+    @kopf.on.event(GROUP, VERSION, "databasemigrations", registry=handlers)
+    async def migration(namespace: str | None, name: str | None, **_: Any) -> None:
+        seen(namespace, name)
+
+    @kopf.on.event("apps", "v1", "deployments", labels={LABEL_GATE: kopf.PRESENT}, registry=handlers)
+    async def deployment(namespace: str | None, labels: Labels, **_: Any) -> None:
+        seen(namespace, labels.get(LABEL_GATE))
+
+    @kopf.on.event("batch", "v1", "jobs", labels={LABEL_MIGRATION: kopf.PRESENT}, registry=handlers)
+    @kopf.on.event("v1", "pods", labels={LABEL_MIGRATION: kopf.PRESENT}, registry=handlers)
+    async def child(namespace: str | None, labels: Labels, **_: Any) -> None:
+        seen(namespace, labels.get(LABEL_MIGRATION))
+
+    _ = (login, migration, deployment, child)
+    return handlers
+
+
+def settings() -> kopf.OperatorSettings:
+    """Kopf as a pure watch engine: filtered by the server, silent, alone."""
+    chosen = kopf.OperatorSettings()
+    chosen.scanning.disabled = True
+    chosen.peering.standalone = True
+    chosen.posting.enabled = False
+    chosen.watching.chunk_size = 500  # objects in a page of the first list: bounds memory on both sides
+    chosen.watching.label_selectors["deployments.v1.apps"] = LABEL_GATE
+    chosen.watching.label_selectors["jobs.v1.batch"] = "=".join(MANAGED_BY)
+    chosen.watching.label_selectors["pods.v1"] = "=".join(MANAGED_BY)
+    chosen.networking.request_timeout = 30.0  # seconds; the default of 300 hides a dead server
+    chosen.networking.connect_timeout = 10.0
+    chosen.persistence.finalizer = f"{GROUP}/unused"
+    return chosen
+
+
+async def watch(
+    queue: WorkQueue, namespaces: tuple[str, ...], ready: asyncio.Event, on_sign_of_life: Callable[[], None]
+) -> None:
+    """Watch until cancelled; `ready` is set when kopf has started its watchers. Raises when a watch ends for good."""
+    await kopf.operator(
+        registry=registry(queue, on_sign_of_life),
+        settings=settings(),
+        clusterwide=not namespaces,
+        namespaces=namespaces,
+        ready_flag=ready,
+    )

@@ -1,0 +1,1 @@
+"""Vocabularies people watch: metrics and Events."""

@@ -1,0 +1,216 @@
+"""Every metric in one table. Registration, tests and the docs page come from it.
+
+Labels are few: `namespace` and `migration` only on gauges that a person looks at per resource; outcomes are closed sets. Series of a deleted
+resource are removed.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from locktender.api.status import Outcome, Run, Status, Step, StepState, moment
+from locktender.core.observation import Observation
+
+# Seconds: from a no-op migration (under 2 s) to a rewrite of a large table (hours).
+LONG_BUCKETS = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 28800)
+SHORT_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Kind(StrEnum):
+    """The Prometheus type."""
+
+    GAUGE = "gauge"
+    COUNTER = "counter"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One row of the table. Counters are exposed with `_total` appended."""
+
+    name: str
+    kind: Kind
+    labels: tuple[str, ...]
+    help: str
+    buckets: tuple[float, ...] = ()
+
+
+_RESOURCE = ("namespace", "migration")
+METRICS: tuple[Metric, ...] = (
+    Metric(
+        "locktender_step",
+        Kind.GAUGE,
+        (*_RESOURCE, "step", "state"),
+        "1 for the step that the current run is at, with its state.",
+    ),
+    Metric("locktender_ready", Kind.GAUGE, _RESOURCE, "1 when the newest release is through its gate, else 0."),
+    Metric("locktender_stalled", Kind.GAUGE, _RESOURCE, "1 when a person is needed, else 0."),
+    Metric("locktender_held_deployments", Kind.GAUGE, _RESOURCE, "Deployments that wait at the gate."),
+    Metric(
+        "locktender_held_since_timestamp_seconds",
+        Kind.GAUGE,
+        _RESOURCE,
+        "Unix time since when the longest waiting Deployment is held; 0 when none is.",
+    ),
+    Metric(
+        "locktender_last_success_timestamp_seconds",
+        Kind.GAUGE,
+        _RESOURCE,
+        "Unix time of the end of the last successful run.",
+    ),
+    Metric("locktender_backup_size_bytes", Kind.GAUGE, _RESOURCE, "Stored size of the last backup."),
+    Metric(
+        "locktender_step_duration_seconds",
+        Kind.HISTOGRAM,
+        ("step", "outcome"),
+        "Time from a step's start to its end.",
+        LONG_BUCKETS,
+    ),
+    Metric(
+        "locktender_run_duration_seconds",
+        Kind.HISTOGRAM,
+        ("outcome",),
+        "Time from a run's start to its end.",
+        LONG_BUCKETS,
+    ),
+    Metric("locktender_runs", Kind.COUNTER, ("outcome",), "Runs that have ended."),
+    Metric("locktender_releases", Kind.COUNTER, (), "Deployments let through the gate."),
+    Metric(
+        "locktender_reconcile_duration_seconds",
+        Kind.HISTOGRAM,
+        (),
+        "Time of one pass: observe, decide, act.",
+        SHORT_BUCKETS,
+    ),
+    Metric("locktender_reconcile_errors", Kind.COUNTER, ("kind",), "Passes that ended in an error, by class of error."),
+    Metric("locktender_queue_depth", Kind.GAUGE, (), "Resources that wait for a worker."),
+    Metric(
+        "locktender_queue_latency_seconds",
+        Kind.HISTOGRAM,
+        (),
+        "Time from an event to the start of its pass.",
+        SHORT_BUCKETS,
+    ),
+    Metric(
+        "locktender_api_request_duration_seconds",
+        Kind.HISTOGRAM,
+        ("method", "code"),
+        "Calls to the API server; code is error when there was no answer.",
+        SHORT_BUCKETS,
+    ),
+    Metric("locktender_watch_age_seconds", Kind.GAUGE, (), "Seconds since the last event or full list."),
+    Metric("locktender_leader", Kind.GAUGE, (), "1 while this replica leads."),
+)
+
+
+class Metrics:
+    """The registry of one process, with one method for each thing that is worth counting."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._gauges: dict[str, Gauge] = {}
+        self._counters: dict[str, Counter] = {}
+        self._histograms: dict[str, Histogram] = {}
+        for metric in METRICS:
+            match metric.kind:
+                case Kind.GAUGE:
+                    self._gauges[metric.name] = Gauge(metric.name, metric.help, metric.labels, registry=self.registry)
+                case Kind.COUNTER:
+                    self._counters[metric.name] = Counter(
+                        metric.name, metric.help, metric.labels, registry=self.registry
+                    )
+                case Kind.HISTOGRAM:
+                    self._histograms[metric.name] = Histogram(
+                        metric.name, metric.help, metric.labels, registry=self.registry, buckets=metric.buckets
+                    )
+        self._step_labels: dict[tuple[str, str], tuple[str, ...]] = {}
+
+    def gauge(self, name: str) -> Gauge:
+        """A gauge of the table."""
+        return self._gauges[name]
+
+    def api_call(self, method: str, code: str, seconds: float) -> None:
+        """One call to the API server."""
+        self._histograms["locktender_api_request_duration_seconds"].labels(method, code).observe(seconds)
+
+    def waited(self, seconds: float) -> None:
+        """The time a key spent in the queue."""
+        self._histograms["locktender_queue_latency_seconds"].observe(seconds)
+
+    def reconciled(self, seconds: float) -> None:
+        """The time of one pass."""
+        self._histograms["locktender_reconcile_duration_seconds"].observe(seconds)
+
+    def failed(self, kind: str) -> None:
+        """A pass ended in an error."""
+        self._counters["locktender_reconcile_errors"].labels(kind).inc()
+
+    def released(self) -> None:
+        """A Deployment was let through."""
+        self._counters["locktender_releases"].inc()
+
+    def status_stored(self, observation: Observation, status: Status) -> None:
+        """Durations and outcomes of what ended with this status. Called once for each status that was really written."""
+        before = (
+            {(step.name, step.attempt, step.state) for step in observation.status.run.steps}
+            if observation.status.run
+            else set()
+        )
+        run = status.run
+        for step in run.steps if run else ():
+            ended = step.state in (StepState.SUCCEEDED, StepState.FAILED, StepState.UNKNOWN)
+            if ended and (step.name, step.attempt, step.state) not in before:
+                self._step_ended(step)
+        known = {(entry.id, entry.end_time) for entry in observation.status.history}
+        for entry in status.history:
+            if (entry.id, entry.end_time) not in known:
+                seconds = (moment(entry.end_time) - moment(entry.start_time)).total_seconds()
+                self._counters["locktender_runs"].labels(entry.outcome).inc()
+                self._histograms["locktender_run_duration_seconds"].labels(entry.outcome).observe(seconds)
+
+    def _step_ended(self, step: Step) -> None:
+        if step.start_time and step.end_time:
+            seconds = (moment(step.end_time) - moment(step.start_time)).total_seconds()
+            self._histograms["locktender_step_duration_seconds"].labels(step.name, step.state).observe(seconds)
+
+    def show(self, observation: Observation, status: Status) -> None:
+        """The gauges of one resource."""
+        labels = (observation.namespace, observation.name)
+        ready, stalled = status.condition("Ready"), status.condition("Stalled")
+        self._gauges["locktender_ready"].labels(*labels).set(ready is not None and ready.status == "True")
+        self._gauges["locktender_stalled"].labels(*labels).set(stalled is not None)
+        held = [item for item in observation.deployments if item.held]
+        self._gauges["locktender_held_deployments"].labels(*labels).set(len(held))
+        since = min((item.held_since.timestamp() for item in held if item.held_since), default=0.0)
+        self._gauges["locktender_held_since_timestamp_seconds"].labels(*labels).set(since)
+        success = next((entry for entry in status.history if entry.outcome is Outcome.SUCCEEDED), None)
+        if success is not None:
+            ended = moment(success.end_time).timestamp()
+            self._gauges["locktender_last_success_timestamp_seconds"].labels(*labels).set(ended)
+        self._show_step(labels, status.run)
+
+    def backup_stored(self, observation: Observation, size: int) -> None:
+        """The size of a fresh backup in bytes."""
+        self._gauges["locktender_backup_size_bytes"].labels(observation.namespace, observation.name).set(size)
+
+    def _show_step(self, labels: tuple[str, str], run: Run | None) -> None:
+        gauge = self._gauges["locktender_step"]
+        current = next((step for step in reversed(run.steps)), None) if run and run.active else None
+        wanted = (*labels, current.name, str(current.state)) if current else None
+        shown = self._step_labels.pop(labels, None)
+        if shown is not None and shown != wanted:
+            gauge.remove(*shown)
+        if wanted is not None:
+            gauge.labels(*wanted).set(1)
+            self._step_labels[labels] = wanted
+
+    def forget(self, namespace: str, name: str) -> None:
+        """Remove the series of a deleted resource."""
+        labels = (namespace, name)
+        shown = self._step_labels.pop(labels, None)
+        if shown is not None:
+            self._gauges["locktender_step"].remove(*shown)
+        for metric in METRICS:
+            if metric.kind is Kind.GAUGE and metric.labels == _RESOURCE:
+                self._gauges[metric.name].remove_by_labels({"namespace": namespace, "migration": name})
