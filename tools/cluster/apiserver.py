@@ -24,6 +24,8 @@ from tools.cluster.progress import Progress
 from tools.cluster.settings import VERSIONS, ClusterError, Ports, checked_version
 
 ADDRESS = "127.0.0.1"
+# The address in the service `kubernetes`, which must not be a loopback one. No pod runs to use it (RFC 5737).
+NOWHERE = "192.0.2.1"
 SERVICES = "10.97.0.0/16"
 READY_SECONDS = 60
 # In the order of starting; stopped in reverse.
@@ -89,7 +91,15 @@ def start(
         identities = pki.client_identities("none")
         pki.create(state / "pki", (ADDRESS, "10.97.0.1", "localhost", "kubernetes.default.svc"), identities)
         plane = ControlPlane(
-            state, programs, ADDRESS, SERVICES, Ports(ports["offset"]), ports["etcd"], ports["etcd-peer"], ports["kube-apiserver"]
+            state=state,
+            programs=programs,
+            address=ADDRESS,
+            services=SERVICES,
+            ports=Ports(ports["offset"]),
+            etcd_port=ports["etcd"],
+            etcd_peer_port=ports["etcd-peer"],
+            apiserver_port=ports["kube-apiserver"],
+            advertised=NOWHERE,
         )
         for file, identity in (("kubeconfig", "admin"), ("controller-manager.kubeconfig", "controller-manager")):
             pki.write_kubeconfig(state / file, plane.server, state / "pki", identity)

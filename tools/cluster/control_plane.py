@@ -21,6 +21,7 @@ class ControlPlane:
     etcd_port: int
     etcd_peer_port: int
     apiserver_port: int
+    advertised: str
 
     @property
     def server(self) -> str:
@@ -54,7 +55,7 @@ class ControlPlane:
                 str(self.programs["kube-apiserver"]),
                 f"--etcd-servers=http://127.0.0.1:{self.etcd_port}",
                 f"--bind-address={self.address}",
-                f"--advertise-address={self.address}",
+                f"--advertise-address={self.advertised}",
                 f"--secure-port={self.apiserver_port}",
                 f"--tls-cert-file={pki}/apiserver.crt",
                 f"--tls-private-key-file={pki}/apiserver.key",
