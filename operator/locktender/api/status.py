@@ -214,6 +214,8 @@ def to_json(status: Status) -> dict[str, Any]:
     result = _dump(replace(status, run=None, deployments=()))
     if status.run:
         result["run"] = _dump(status.run)
+        if status.run.steps:
+            result["run"]["step"] = status.run.steps[-1].name
     if status.deployments:
         result["gate"] = {"deployments": [_dump(item) for item in status.deployments]}
     return result

@@ -13,7 +13,7 @@ from locktender.api.conditions import Reason
 from locktender.api.spec import HoldOrRelease, Spec, Strategy
 from locktender.api.status import HistoryEntry, Outcome, Run, Status, Step, StepState, Verdict, timestamp
 from locktender.core import gate, housekeeping, key, messages, resolve, summary
-from locktender.core.actions import Action, DeleteJob, EmitEvent, SetFinalizer
+from locktender.core.actions import Action, DeleteJob, EmitEvent, ReleaseDeployment, SetFinalizer
 from locktender.core.observation import Observation
 from locktender.core.steps import STRATEGIES, migrate
 from locktender.core.steps.base import StepContext
@@ -119,7 +119,7 @@ def _continue(
     may_start = not (spec.suspend or observation.deleting)
     retry_now = observation.retry_token not in ("", status.last_handled_retry or "")
     context = StepContext(observation, spec, run, now, may_start, retry_now)
-    actions: tuple[Action, ...] = (*events, *_finalizer(observation, spec, status), *_openings(observation, spec))
+    actions: tuple[Action, ...] = (*events, *_finalizer(observation, spec, status))
     requeue: float | None = None
     for name, advance in STRATEGIES[spec.strategy]:
         before = run.step(name)
@@ -144,6 +144,7 @@ def _continue(
         requeue = AT_ONCE
     actions = (
         *actions,
+        *_openings(observation, spec, actions),
         *housekeeping.expired_jobs(observation, status),
         *housekeeping.gate_events(observation, spec, status, target),
     )
@@ -230,14 +231,15 @@ def _note_retry(observation: Observation, status: Status) -> Status:
     return replace(status, last_handled_retry=observation.retry_token) if observation.retry_token else status
 
 
-def _openings(observation: Observation, spec: Spec) -> tuple[Action, ...]:
-    """Release every held Deployment whose verdict is already stored."""
+def _openings(observation: Observation, spec: Spec, decided: tuple[Action, ...] = ()) -> tuple[Action, ...]:
+    """Release every held Deployment whose verdict is already stored, and that no step has released in this pass."""
     if spec.suspend:
         return ()
-    stored = observation.status
+    already = {action.name for action in decided if isinstance(action, ReleaseDeployment)}
     return tuple(
         action
-        for deployment, verdict in gate.releasable(observation, spec, stored)
+        for deployment, verdict in gate.releasable(observation, spec, observation.status)
+        if deployment.name not in already
         for action in open_gate(
             deployment, verdict.run or verdict.key, messages.released(verdict.run or "baseline", verdict.image)
         )

@@ -68,10 +68,10 @@ def gate_events(
         elif not gate.belongs(spec, deployment, target) and not _verified(spec, deployment, status):
             text = messages.mismatch(deployment.name, target.image, target.release)
             events.append(_about(deployment, Reason.GATE_MISMATCH, text, f"mismatch/{target.key}/{fact}"))
-    for job in disputed(observation, status):
-        events.append(
-            EmitEvent(Reason.VERDICT_DISPUTED, messages.verdict_disputed(job.name), f"disputed/{job.uid}", warning=True)
-        )
+    events.extend(
+        EmitEvent(Reason.VERDICT_DISPUTED, messages.verdict_disputed(job.name), f"disputed/{job.uid}", warning=True)
+        for job in disputed(observation, status)
+    )
     return tuple(events)
 
 

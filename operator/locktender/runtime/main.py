@@ -119,7 +119,7 @@ async def _or_fail(elector: Elector) -> None:
     try:
         await elector.keep()
     except LeadershipLost as lost:
-        log.error("leadership lost: %s; leaving", lost)
+        log.error("leadership lost: %s; leaving", lost)  # noqa: TRY400  # no traceback: this is an ordinary end
         os._exit(EXIT_LOST)
 
 
