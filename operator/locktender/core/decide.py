@@ -140,7 +140,7 @@ def _continue(
             status = replace(status, last_handled_retry=observation.retry_token)
         break
     else:
-        status = _end(status, Outcome.SUCCEEDED, Reason.SUCCEEDED, messages.succeeded(run.image, run.release, 0), now)
+        status = _end(status, Outcome.SUCCEEDED, Reason.SUCCEEDED, messages.run_succeeded(run.image, run.release), now)
         requeue = AT_ONCE
     actions = (
         *actions,

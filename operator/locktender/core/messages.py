@@ -70,9 +70,12 @@ def release_differs(spec_release: str, deployment_release: str) -> str:
     )
 
 
+def run_succeeded(image: str, release: str) -> str:
+    return f"{image or (f'Release {release}' if release else 'The migration')} is migrated."
+
+
 def succeeded(image: str, release: str, opened: int) -> str:
-    what = image or (f"release {release}" if release else "the migration")
-    return f"{what} is migrated; {opened} Deployment{'' if opened == 1 else 's'} through the gate."
+    return f"{run_succeeded(image, release)[:-1]}; {opened} Deployment{'' if opened == 1 else 's'} through the gate."
 
 
 def baseline(image: str) -> str:
@@ -145,9 +148,9 @@ def backup_running(claim: str) -> str:
     return f"The database is being backed up to claim {claim}."
 
 
-def backup_ready(file: str, size: int, sha256: str, took: float | None) -> str:
+def backup_ready(name: str, size: int, sha256: str, took: float | None) -> str:
     time = f" in {readable(took)}" if took is not None else ""
-    return f"Backup {file} ({_bytes(size)}, sha256 {sha256[:12]}) was taken{time}, decoded in full and read back from its store."
+    return f"Backup {name} ({_bytes(size)}, sha256 {sha256[:12]}) was taken{time}, decoded in full and read back from its store."
 
 
 def backup_skipped(reason: str) -> str:

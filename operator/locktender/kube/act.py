@@ -1,7 +1,8 @@
 """Carries actions out against the API server. The only writer. Every action may be repeated without harm."""
 
+from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from locktender.api.status import Status, to_json
@@ -34,6 +35,7 @@ from locktender.settings import (
 )
 from locktender.telemetry import events
 
+TOLD_LIMIT = 20_000  # Events remembered as posted: about 5 MB; a forgotten one costs a call answered with 409
 IMAGE_VOLUMES_SINCE = (
     36  # minor version whose API serves image volumes without a feature gate, with a runtime that must have them
 )
@@ -46,6 +48,7 @@ class Actor:
     client: Client
     settings: Settings
     server_minor: int
+    _told: OrderedDict[tuple[str, str, str], None] = field(default_factory=OrderedDict)
 
     @property
     def image_volumes(self) -> bool:
@@ -70,9 +73,7 @@ class Actor:
             case SetFinalizer(present):
                 await self._set_finalizer(observation, present=present)
             case EmitEvent():
-                await events.post(
-                    self.client, observation.namespace, events.about(observation, action), self.settings.pod_name
-                )
+                await self._tell(observation, action)
 
     async def write_status(self, observation: Observation, status: Status) -> bool:
         """Store the status by server-side apply if it differs from what was observed. True when a write was made."""
@@ -92,6 +93,16 @@ class Actor:
                 raise Stale(f"DatabaseMigration {observation.name} changed while its status was written") from error
             raise
         return True
+
+    async def _tell(self, observation: Observation, action: EmitEvent) -> None:
+        """Post an Event; what this process has told already is not sent again."""
+        identity = (action.deployment_uid or observation.uid, str(action.reason), action.fact)
+        if identity in self._told:
+            return
+        await events.post(self.client, observation.namespace, events.about(observation, action), self.settings.pod_name)
+        self._told[identity] = None
+        if len(self._told) > TOLD_LIMIT:
+            self._told.popitem(last=False)
 
     async def _ensure_job(self, observation: Observation, action: EnsureJob) -> None:
         body = jobs.job(

@@ -52,7 +52,7 @@ async def run(settings: Settings) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    life = asyncio.create_task(_live(api, settings, health, metrics))
+    life = asyncio.create_task(_live(api, settings, health, metrics, stop))
     stopped = asyncio.create_task(stop.wait())
     ticking = asyncio.create_task(_tick(health))
     try:
@@ -83,7 +83,7 @@ async def _end(life: asyncio.Task[None]) -> int:
     return 0
 
 
-async def _live(api: client.Client, settings: Settings, health: Health, metrics: Metrics) -> None:
+async def _live(api: client.Client, settings: Settings, health: Health, metrics: Metrics, stop: asyncio.Event) -> None:
     """Wait to lead, then work. Ends only by cancellation or an error."""
     minor = await _server_minor(api)
     elector = Elector(api, settings.lease_namespace, settings.lease_name, f"{settings.pod_name}_{os.getpid()}")
@@ -92,18 +92,16 @@ async def _live(api: client.Client, settings: Settings, health: Health, metrics:
     health.leading = True
     try:
         await _wait_for_crds(api, settings)
-        await _work(api, settings, health, metrics, minor, elector)
+        await _work(Actor(api, settings, minor), health, metrics, elector, stop)
     finally:
         health.leading = False
         await asyncio.shield(elector.release())
 
 
-async def _work(
-    api: client.Client, settings: Settings, health: Health, metrics: Metrics, minor: int, elector: Elector
-) -> None:
+async def _work(actor: Actor, health: Health, metrics: Metrics, elector: Elector, stop: asyncio.Event) -> None:
+    settings = actor.settings
     queue = WorkQueue(time.monotonic)
     metrics.gauge("locktender_queue_depth").set_function(lambda: len(queue))
-    actor = Actor(api, settings, minor)
     reconciler = Reconciler(actor, queue, metrics, settings.namespaces, on_sign_of_life=health.sign_of_life)
     async with asyncio.TaskGroup() as group:
         group.create_task(_or_fail(elector))
@@ -111,7 +109,7 @@ async def _work(
             group.create_task(reconciler.work())
         group.create_task(reconciler.resync())
         # Last: on its way out kopf cancels the tasks of this loop that were started after it.
-        group.create_task(_watch(queue, settings, health))
+        group.create_task(_watch(queue, settings, health, stop))
 
 
 async def _or_fail(elector: Elector) -> None:
@@ -123,9 +121,11 @@ async def _or_fail(elector: Elector) -> None:
         os._exit(EXIT_LOST)
 
 
-async def _watch(queue: WorkQueue, settings: Settings, health: Health) -> None:
+async def _watch(queue: WorkQueue, settings: Settings, health: Health, stop: asyncio.Event) -> None:
+    """Kopf takes the signals of a process that it runs in, and returns when one came; a watch that dies raises instead."""
     await watch.watch(queue, settings.namespaces, asyncio.Event(), health.sign_of_life)
-    raise RuntimeError("the watches have ended")
+    stop.set()
+    await asyncio.Event().wait()
 
 
 async def _server_minor(api: client.Client) -> int:

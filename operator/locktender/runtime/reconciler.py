@@ -22,6 +22,9 @@ from locktender.telemetry import events
 from locktender.telemetry.metrics import Metrics
 
 log = logging.getLogger("locktender.reconciler")
+ORPHAN_PATIENCE = (
+    10.0  # seconds a held Deployment may wait for its DatabaseMigration to be applied before it is worth a warning
+)
 
 
 @dataclass
@@ -77,8 +80,7 @@ class Reconciler:
         namespace, name = key
         observation = await observe.observe(self.actor.client, namespace, name)
         if observation is None:
-            await self._orphans(namespace, name)
-            return None
+            return await self._orphans(namespace, name)
         self._known.add(key)
         now = self.now()
         decision = decide.decide(observation, now)
@@ -112,13 +114,16 @@ class Reconciler:
                 )
         self.metrics.show(observation, status)
 
-    async def _orphans(self, namespace: str, name: str) -> None:
-        """No such DatabaseMigration: tell the Deployments that wait for it."""
+    async def _orphans(self, namespace: str, name: str) -> float | None:
+        """No such DatabaseMigration: tell the Deployments that wait for it, once they have waited for a moment."""
         if (namespace, name) in self._known:
             self._known.discard((namespace, name))
             self.metrics.forget(namespace, name)
         for raw in await observe.gated_deployments(self.actor.client, namespace, name):
             deployment = parse.deployment(raw)
+            waited = (self.now() - deployment.held_since).total_seconds() if deployment.held_since else ORPHAN_PATIENCE
+            if deployment.held and waited < ORPHAN_PATIENCE:
+                return ORPHAN_PATIENCE - waited
             if deployment.held:
                 since = deployment.held_since.isoformat() if deployment.held_since else ""
                 text = messages.no_migration_for(name, namespace)
@@ -133,6 +138,7 @@ class Reconciler:
                 await events.post(
                     self.actor.client, namespace, events.deployment_fact(namespace, event), self.actor.settings.pod_name
                 )
+        return None
 
     async def resync(self) -> None:
         """Ask for a pass over everything, again and again. Runs until cancelled."""

@@ -34,7 +34,7 @@ def advance(context: StepContext, record: Step) -> StepResult:
     facts = evidence.report.backup if evidence.report else {}
     if evidence.finding is Finding.SUCCEEDED and facts:
         message = messages.backup_ready(
-            str(facts["file"]), int(facts["sizeBytes"]), str(facts["sha256"]), took(record, context.now)
+            record.job or "?", int(facts["sizeBytes"]), str(facts["sha256"]), took(record, context.now)
         )
         done = finished(record, StepState.SUCCEEDED, context.now, Reason.BACKUP_READY, message)
         recorded = EnsureBackup(record.job or "", run.id, tuple(sorted(facts.items())), spec)
