@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import subprocess
@@ -82,37 +83,43 @@ def node_stages(version: str) -> tuple[Stage, ...]:
 
 def built(stages: tuple[Stage, ...], progress: Progress) -> dict[str, Path]:
     """The path of each program of `stages`, built where the cache lacks it. ClusterError when Go or a build fails."""
-    go_version = _go("version").split()[2]
+    go = go_version()
     programs: dict[str, Path] = {}
-    missing = sum(stage.seconds for stage in stages if not _folder(stage, go_version).is_dir())
+    missing = sum(stage.seconds for stage in stages if not _folder(stage, go).is_dir())
     if missing > 0:
         progress.say(f"compiling Kubernetes and its tools, once: about {max(1, round(missing / 60))} min on 2 cores")
     for stage in stages:
-        folder = _stage(stage, go_version, progress)
+        folder = _stage(stage, go, progress)
         programs.update({program: folder / program for program in stage.programs()})
     return programs
+
+
+@functools.cache
+def go_version() -> str:
+    """The Go on PATH, such as go1.26.8."""
+    return _go("version").split()[2]
 
 
 def missing_seconds(stages: tuple[Stage, ...]) -> int:
     """How long the builds that the cache lacks take on 2 cores, in seconds."""
     if shutil.which("go") is None:
         return sum(stage.seconds for stage in stages)
-    go_version = _go("version").split()[2]
-    return sum(stage.seconds for stage in stages if not _folder(stage, go_version).is_dir())
+    go = go_version()
+    return sum(stage.seconds for stage in stages if not _folder(stage, go).is_dir())
 
 
-def _name(stage: Stage, go_version: str) -> str:
+def _name(stage: Stage, go: str) -> str:
     module = MODULES / stage.module
     sources = sorted(module.glob("*.go"))
-    flags = " ".join((go_version, *GO_FLAGS, stage.ldflags, stage.tags, *stage.packages))
+    flags = " ".join((go, *GO_FLAGS, stage.ldflags, stage.tags, *stage.packages))
     return f"{stage.name}-{cache.key_of(module / 'go.mod', module / 'go.sum', *sources, flags)}"
 
 
-def _folder(stage: Stage, go_version: str) -> Path:
-    return cache.cache_root() / "go" / _name(stage, go_version)
+def _folder(stage: Stage, go: str) -> Path:
+    return cache.cache_root() / "go" / _name(stage, go)
 
 
-def _stage(stage: Stage, go_version: str, progress: Progress) -> Path:
+def _stage(stage: Stage, go: str, progress: Progress) -> Path:
     def make(folder: Path) -> None:
         progress.say(f"compiling {', '.join(stage.programs())} (about {stage.seconds} s)")
         begun = time.monotonic()
@@ -123,7 +130,7 @@ def _stage(stage: Stage, go_version: str, progress: Progress) -> Path:
         progress.say(f"compiled {', '.join(stage.programs())} in {time.monotonic() - begun:.0f} s")
 
     return cache.entry(
-        "go", _name(stage, go_version), make, lambda: progress.say(f"waiting: someone else compiles {stage.name}")
+        "go", _name(stage, go), make, lambda: progress.say(f"waiting: someone else compiles {stage.name}")
     )
 
 

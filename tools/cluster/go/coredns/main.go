@@ -6,6 +6,7 @@ import (
 	"github.com/coredns/coredns/core/dnsserver"
 	"github.com/coredns/coredns/coremain"
 
+	_ "github.com/coredns/coredns/plugin/bind"
 	_ "github.com/coredns/coredns/plugin/errors"
 	_ "github.com/coredns/coredns/plugin/forward"
 	_ "github.com/coredns/coredns/plugin/kubernetes"
@@ -14,6 +15,6 @@ import (
 
 func main() {
 	// The order in which plugins see a query, as in CoreDNS's own plugin.cfg.
-	dnsserver.Directives = []string{"ready", "errors", "kubernetes", "forward"}
+	dnsserver.Directives = []string{"bind", "ready", "errors", "kubernetes", "forward"}
 	coremain.Run()
 }

@@ -1,0 +1,170 @@
+"""Takes a node down from whatever state it is in: what `up` recorded is stopped, unmounted and deleted."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any
+
+from tools.cluster import network, processes
+from tools.cluster.progress import Progress
+from tools.cluster.settings import ClusterError, Ports, Settings
+
+# What the kubelet, kube-proxy and the CNI plugins change in the kernel.
+KERNEL_SETTINGS = (
+    "net/ipv4/ip_forward",
+    "net/ipv4/conf/all/route_localnet",
+    "vm/overcommit_memory",
+    "vm/panic_on_oom",
+    "kernel/panic",
+    "kernel/panic_on_oops",
+    "kernel/keys/root_maxkeys",
+    "kernel/keys/root_maxbytes",
+)
+# The kubelet first, or it would start again what the others stop.
+ORDER = ("kubelet", "kube-proxy", "kube-scheduler", "kube-controller-manager", "coredns", "kube-apiserver", "etcd")
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+def settings_to(settings: Settings) -> dict[str, Any]:
+    """The settings as JSON."""
+    return {key: value.offset if isinstance(value, Ports) else value if isinstance(value, int) else str(value)
+            for key, value in ((k, getattr(settings, k)) for k in settings.__dataclass_fields__)}  # fmt: skip
+
+
+def settings_from(content: dict[str, Any]) -> Settings:
+    """The settings that `settings_to` wrote."""
+    return Settings(
+        state=Path(content["state"]),
+        version=content["version"],
+        bridge=content["bridge"],
+        pods=IPv4Network(content["pods"]),
+        services=IPv4Network(content["services"]),
+        ports=Ports(content["ports"]),
+        netns=content["netns"],
+        volumes=content["volumes"],
+    )
+
+
+def remember_kernel_settings(settings: Settings) -> None:
+    """Keep the values that the node will change, once."""
+    file = settings.state / "kernel.json"
+    if file.exists():
+        return
+    values = {name: path.read_text().strip() for name in KERNEL_SETTINGS if (path := Path("/proc/sys") / name).exists()}
+    draft = settings.state / ".kernel.draft"
+    draft.write_text(json.dumps(values))
+    draft.replace(file)
+
+
+def remove(settings: Settings, progress: Progress) -> None:
+    """Stop and delete the node that was made with `settings`."""
+    state = settings.state
+    for name in ORDER:
+        process = processes.running(state, name)
+        if process:
+            processes.stop(process, 0.0 if name == "etcd" else 3.0)
+    progress.say("stopped the control plane and the kubelet")
+    _stop_containers(settings)
+    containerd = processes.running(state, "containerd")
+    if containerd:
+        processes.stop(containerd, 3.0)
+    _unmount_below(settings.run, state)
+    network.remove_bridge(settings)
+    network.remove_chains()
+    _remove_cgroups(settings.name)
+    _restore_kernel_settings(settings)
+    _delete_folders(settings)
+    if settings.netns:
+        network.remove_namespace(settings.netns)
+    progress.say("removed mounts, bridge, packet filter chains, cgroups and folders")
+
+
+def _stop_containers(settings: Settings) -> None:
+    """End the processes in the node's cgroup, then the shims that watched them, which wrote down their ids."""
+    end = time.monotonic() + 10
+    while (pids := _contained(settings.name)) and time.monotonic() < end:
+        for pid in pids:
+            _kill(pid)
+        time.sleep(0.05)
+    for record in settings.run.glob("io.containerd.runtime.v2.task/*/*/shim.pid"):
+        text = record.read_text().strip()
+        if text.isdigit() and str(settings.containerd_socket) in processes.command_line(int(text)):
+            processes.stop_pid(int(text), 0.0)
+
+
+def _contained(name: str) -> set[int]:
+    files = (file for tree in _cgroups(name) for file in tree.rglob("cgroup.procs"))
+    pids: set[int] = set()
+    for file in files:
+        try:
+            pids.update(int(word) for word in file.read_text().split())
+        except (FileNotFoundError, OSError):
+            continue  # the cgroup went away between listing and reading
+    return pids - {0, os.getpid()}
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, 9)
+    except ProcessLookupError:
+        return
+
+
+def _cgroups(name: str) -> list[Path]:
+    """The node's cgroup in each hierarchy: one in version 2, one per controller in version 1."""
+    return [path for path in (CGROUPS / name, *CGROUPS.glob(f"*/{name}")) if path.is_dir()]
+
+
+def _remove_cgroups(name: str) -> None:
+    end = time.monotonic() + 10
+    for tree in _cgroups(name):
+        folders = sorted((path for path in tree.rglob("*") if path.is_dir()), key=lambda path: -len(path.parts))
+        for folder in (*folders, tree):
+            while folder.exists():
+                try:
+                    folder.rmdir()
+                except OSError as busy:
+                    if time.monotonic() > end:
+                        raise ClusterError(f"The cgroup {folder} cannot be removed: {busy.strerror}.") from busy
+                    time.sleep(0.05)
+
+
+def _unmount_below(*folders: Path) -> None:
+    for _ in range(3):
+        mounts = [line.split()[1].encode().decode("unicode_escape") for line in Path("/proc/self/mounts").read_text().splitlines()]
+        ours = [mount for mount in mounts if any(mount == str(f) or mount.startswith(f"{f}/") for f in folders)]
+        for mount in reversed(ours):
+            network.run("umount", "--lazy", mount, check=False)
+        if not ours:
+            return
+
+
+def _restore_kernel_settings(settings: Settings) -> None:
+    file = settings.state / "kernel.json"
+    if file.exists():
+        for name, value in json.loads(file.read_text()).items():
+            path = Path("/proc/sys") / name
+            if path.exists() and path.read_text().strip() != value:
+                path.write_text(value)
+
+
+def _delete_folders(settings: Settings) -> None:
+    for results in Path("/var/lib/cni/results").glob(f"{settings.name}-*"):
+        results.unlink()
+    for link in Path("/var/log/containers").glob("*.log"):
+        if str(link.readlink()).startswith(f"{settings.state}/"):
+            link.unlink()
+    for folder in (settings.run, settings.state):
+        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            shutil.rmtree(folder)
+    # Shared with other container software: deleted only when nothing is left inside.
+    for shared in ("/var/lib/cni/results", "/var/lib/cni", "/var/log/containers", "/var/lib/kubelet/device-plugins",
+                   "/var/lib/kubelet"):  # fmt: skip
+        if Path(shared).is_dir() and not any(Path(shared).iterdir()):
+            Path(shared).rmdir()
