@@ -59,7 +59,9 @@ def a_spec(**changes: Any) -> dict[str, Any]:
     return spec
 
 
-def a_deployment(name: str = "web", image: str = "shop:v1", *, held: bool = False, key: str = "", **changes: Any) -> GatedDeployment:
+def a_deployment(
+    name: str = "web", image: str = "shop:v1", *, held: bool = False, key: str = "", **changes: Any
+) -> GatedDeployment:
     """A Deployment at the gate."""
     containers = changes.pop("containers", (ContainerImage("app", image),))
     made = GatedDeployment(
@@ -75,7 +77,9 @@ def report(outcome: str, reason: str, message: str = "It was so.", kind: str = "
 
 def ended(name: str, code: int, message: str = "", reason: str = "") -> ContainerState:
     """A container that has ended."""
-    return ContainerState(name, exit_code=code, exit_message=message, exit_reason=reason or ("Completed" if code == 0 else "Error"))
+    return ContainerState(
+        name, exit_code=code, exit_message=message, exit_reason=reason or ("Completed" if code == 0 else "Error")
+    )
 
 
 def a_pod(*containers: ContainerState, phase: str = "Running", **changes: Any) -> PodState:
@@ -144,7 +148,9 @@ class World:
                 if action.name not in self.jobs:
                     self.created.append(action.step)
                     self.steps_of[action.name] = action.step
-                    self.jobs[action.name] = JobState(action.name, f"uid-{action.name}", "uid-dbm", self.now, pod=PodState("pod"))
+                    self.jobs[action.name] = JobState(
+                        action.name, f"uid-{action.name}", "uid-dbm", self.now, pod=PodState("pod")
+                    )
             case act.ExpireJob(name, seconds):
                 if name in self.jobs:
                     self.jobs[name] = replace(self.jobs[name], ttl=seconds)

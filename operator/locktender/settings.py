@@ -68,7 +68,7 @@ class SettingsError(ValueError):
 
 
 def read(environment: Mapping[str, str] = os.environ) -> Settings:
-    """The settings in the environment (see the table in docs/settings.md)."""
+    """The settings in the environment (see docs/reference/settings.md)."""
     image = environment.get("LOCKTENDER_RUNNER_IMAGE", "")
     if not image:
         raise SettingsError(

@@ -259,7 +259,9 @@ def test_an_agent_that_gave_up_leaves_no_pod_that_could_start_later() -> None:
     world = a_migration(backup={"policy": "Skip", "reason": "test"}).holds("web", "shop:v2")
     world.settle()
     words = report("Waiting", "DatabaseBusy", "Held by another run.", kind="agent")
-    world.pod_of("Migrate", a_pod(ended("agent", 75, words), ContainerState("migrate", waiting_reason="PodInitializing")))
+    world.pod_of(
+        "Migrate", a_pod(ended("agent", 75, words), ContainerState("migrate", waiting_reason="PodInitializing"))
+    )
     world.step()
     assert world.jobs == {}
     world.step(seconds=3)
@@ -270,7 +272,9 @@ def test_a_wrong_password_fails_at_once() -> None:
     world = a_migration(backup={"policy": "Skip", "reason": "test"}).holds("web", "shop:v2")
     world.settle()
     words = report("Failed", "AuthenticationFailed", "The server refused the password.", kind="agent")
-    world.pod_of("Migrate", a_pod(ended("agent", 1, words), ContainerState("migrate", waiting_reason="PodInitializing")))
+    world.pod_of(
+        "Migrate", a_pod(ended("agent", 1, words), ContainerState("migrate", waiting_reason="PodInitializing"))
+    )
     world.settle()
     assert world.condition("MigrationSucceeded") == ("False", "AuthenticationFailed")
     assert world.condition("Stalled") == ("True", "Failed")
@@ -278,7 +282,11 @@ def test_a_wrong_password_fails_at_once() -> None:
 
 @pytest.mark.parametrize(
     ("reason", "expected"),
-    [("CreateContainerConfigError", "ConfigMissing"), ("ErrImagePull", "ImagePull"), ("CreateContainerError", "ContainerStart")],
+    [
+        ("CreateContainerConfigError", "ConfigMissing"),
+        ("ErrImagePull", "ImagePull"),
+        ("CreateContainerError", "ContainerStart"),
+    ],
 )
 def test_a_pod_that_waits_is_reported_with_the_kubelets_words(reason: str, expected: str) -> None:
     world = a_migration().holds("web", "shop:v2")

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from locktender.core import messages
+from locktender.core.reports import parse
+from tests.builders import BACKUP_FACTS, report
+
+
+def test_passwords_in_urls_and_settings_are_masked() -> None:
+    text = "cannot reach postgres://shop:canary-7@db:5432/shop (password=canary-7, PGPASSWORD='canary 7')"
+    assert "canary" not in messages.redact(text)
+    assert "postgres://shop:***@db:5432/shop" in messages.redact(text)
+
+
+def test_long_texts_keep_their_head_and_their_tail() -> None:
+    text = messages.fit("a" * 3000 + "the end")
+    assert len(text) <= messages.MESSAGE_LIMIT
+    assert text.startswith("aaa")
+    assert text.endswith("the end")
+
+
+@given(st.text())
+def test_no_pods_words_break_the_status(text: str) -> None:
+    fitted = messages.untrusted(text)
+    assert len(fitted) <= messages.MESSAGE_LIMIT
+    json.dumps(fitted)
+    assert not any(ord(character) < 32 and character not in "\n\t" for character in fitted)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_whatever_a_pod_prints_is_a_report_or_none(value: object) -> None:
+    found = parse(json.dumps(value))
+    assert found is None or found.outcome in ("Succeeded", "Failed", "Waiting")
+
+
+def test_a_backup_report_with_a_missing_or_forged_fact_has_no_facts() -> None:
+    good = parse(report("Succeeded", "Succeeded", backup=BACKUP_FACTS))
+    assert good is not None
+    assert good.backup == BACKUP_FACTS
+    for forged in ({**BACKUP_FACTS, "sizeBytes": "big"}, {**BACKUP_FACTS, "tables": True}, {"id": "x"}, [], None):
+        bad = parse(report("Succeeded", "Succeeded", backup=forged))
+        assert bad is not None
+        assert bad.backup == {}
