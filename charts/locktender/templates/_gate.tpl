@@ -1,0 +1,89 @@
+{{/*
+The gate's CEL variables, the same in every object that needs them. They read only the old and the new Deployment, so the order in
+which objects are applied cannot matter.
+
+- gate: the DatabaseMigration whose verbs count. While an object leaves or changes its gate it is still the old one.
+- newKey, oldKey: K, the ordered images of initContainers and containers and the template annotation locktender.dev/key.
+- released, bypassed: a verb is not enough, since cluster-admin and most GitOps controllers hold every verb. The request must also
+  say so, by an annotation that it sets to a new value.
+
+Optional syntax everywhere: a missing map is an error in CEL, and an error denies.
+*/}}
+{{- define "locktender.gate.variables" -}}
+- name: oldLabels
+  expression: "oldObject == null ? {} : oldObject.metadata.?labels.orValue({})"
+- name: newLabels
+  expression: "object.metadata.?labels.orValue({})"
+- name: oldAnnotations
+  expression: "oldObject == null ? {} : oldObject.metadata.?annotations.orValue({})"
+- name: newAnnotations
+  expression: "object.metadata.?annotations.orValue({})"
+- name: gate
+  expression: >-
+    variables.oldLabels[?'locktender.dev/gate'].orValue(variables.newLabels[?'locktender.dev/gate'].orValue(''))
+- name: newKey
+  expression: >-
+    {{ include "locktender.gate.key" "object" }}
+- name: oldKey
+  expression: >-
+    oldObject == null ? [] : {{ include "locktender.gate.key" "oldObject" }}
+- name: keyChanged
+  expression: "variables.newKey != variables.oldKey"
+- name: held
+  expression: "variables.oldAnnotations[?'locktender.dev/held'].orValue('') == 'true'"
+- name: marked
+  expression: "variables.newAnnotations[?'locktender.dev/held'].orValue('') == 'true'"
+- name: paused
+  expression: "object.spec.?paused.orValue(false)"
+- name: gated
+  expression: "'locktender.dev/gate' in variables.newLabels"
+- name: releaseNote
+  expression: "variables.newAnnotations[?'locktender.dev/released'].orValue('')"
+- name: released
+  expression: >-
+    variables.held && variables.releaseNote != '' &&
+    variables.releaseNote != variables.oldAnnotations[?'locktender.dev/released'].orValue('') &&
+    {{ include "locktender.gate.allowed" "release" }}
+- name: bypassReason
+  expression: "variables.newAnnotations[?'locktender.dev/bypass'].orValue('')"
+- name: bypassed
+  expression: >-
+    variables.bypassReason.trim() != '' &&
+    variables.bypassReason != variables.oldAnnotations[?'locktender.dev/bypass'].orValue('') &&
+    {{ include "locktender.gate.allowed" "bypass" }}
+- name: mustHold
+  expression: >-
+    variables.gated && !variables.bypassed && (variables.keyChanged || (variables.held && !variables.released))
+{{- end }}
+
+{{- define "locktender.gate.key" -}}
+{{ . }}.spec.template.spec.?initContainers.orValue([]).map(c, c.?image.orValue('')) + {{ . }}.spec.template.spec.?containers.orValue([]).map(c, c.?image.orValue('')) + [{{ . }}.spec.template.?metadata.?annotations.orValue({})[?'locktender.dev/key'].orValue('')]
+{{- end }}
+
+{{- define "locktender.gate.allowed" -}}
+authorizer.group('locktender.dev').resource('databasemigrations').namespace(request.namespace).name(variables.gate).check('{{ . }}').allowed()
+{{- end }}
+
+{{- define "locktender.gate.matchConstraints" -}}
+resourceRules:
+  - apiGroups: [apps]
+    apiVersions: [v1]
+    operations: [CREATE, UPDATE]
+    resources: [deployments]
+objectSelector:
+  matchExpressions:
+    - key: locktender.dev/gate
+      operator: Exists
+{{- end }}
+
+{{/* Deployments in namespaces that nobody watches would be held for ever. */}}
+{{- define "locktender.gate.matchResources" -}}
+{{- with .Values.watch.namespaces }}
+matchResources:
+  namespaceSelector:
+    matchExpressions:
+      - key: kubernetes.io/metadata.name
+        operator: In
+        values: {{ toJson . }}
+{{- end }}
+{{- end }}

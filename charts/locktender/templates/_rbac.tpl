@@ -1,0 +1,44 @@
+{{/*
+What the operator may do, by concern. No verb on secrets, configmaps, pods/log, pods/exec or nodes: Jobs take Secrets through their
+environment, and verdicts come from pod and Job status.
+*/}}
+{{- define "locktender.rbac.concerns" -}}
+migrations:
+  - apiGroups: [locktender.dev]
+    resources: [databasemigrations]
+    verbs: [get, list, watch, patch]
+  - apiGroups: [locktender.dev]
+    resources: [databasemigrations/status]
+    verbs: [get, patch, update]
+backups:
+  - apiGroups: [locktender.dev]
+    resources: [databasebackups]
+    verbs: [get, list, watch, create, patch]
+  - apiGroups: [locktender.dev]
+    resources: [databasebackups/status]
+    verbs: [get, patch, update]
+jobs:
+  - apiGroups: [batch]
+    resources: [jobs]
+    verbs: [get, list, watch, create, patch, delete]
+  - apiGroups: [""]
+    resources: [pods]
+    verbs: [get, list, watch]
+gate:
+  - apiGroups: [apps]
+    resources: [deployments]
+    verbs: [get, list, watch, patch]
+  - apiGroups: [locktender.dev]
+    resources: [databasemigrations]
+    verbs: [release]
+events:
+  - apiGroups: [events.k8s.io]
+    resources: [events]
+    verbs: [create, patch]
+{{- end }}
+
+{{- define "locktender.rbac.subject" -}}
+- kind: ServiceAccount
+  name: {{ include "locktender.serviceAccountName" . }}
+  namespace: {{ .Release.Namespace }}
+{{- end }}
