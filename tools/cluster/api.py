@@ -43,6 +43,10 @@ class Api:
         if status != 404:
             _object(status, body, path)
 
+    def close(self) -> None:
+        """Close the connection; the next call opens it again."""
+        self._connection.close()
+
     def ready(self) -> bool:
         """Whether the API server says that it is ready."""
         try:

@@ -129,7 +129,10 @@ def _wait(state: Path, plane: ControlPlane, wanted: tuple[str, ...]) -> None:
                 raise ClusterError(f"{name} ended at once. The end of its log:\n{processes.log_tail(state, name)}")
         return api.ready() and api.get("/api/v1/namespaces/default") is not None
 
-    wait_for("The API server", READY_SECONDS, ready, lambda: processes.log_tail(state, "kube-apiserver"))
+    try:
+        wait_for("The API server", READY_SECONDS, ready, lambda: processes.log_tail(state, "kube-apiserver"))
+    finally:
+        api.close()
 
 
 def _ports(state: Path) -> dict[str, int]:

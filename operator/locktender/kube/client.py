@@ -115,7 +115,7 @@ class Client:
         try:
             status, data = await self._send(method, url, body, content_type)
             outcome = str(status)
-            answer = json.loads(data) if data else {}
+            answer = _decode(status, data)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise ApiError(0, "Unreachable", f"{method} {where}: {type(error).__name__}: {error}") from error
         finally:
@@ -134,6 +134,17 @@ class Client:
             method, full_url, headers=headers, body=body, _request_timeout=REQUEST_TIMEOUT
         )
         return response.status, await asyncio.wait_for(response.read(), REQUEST_TIMEOUT)
+
+
+def _decode(status: int, data: bytes) -> JsonObject:
+    """The answer's object. An error may come as plain text (a group that is not served, a proxy in between)."""
+    try:
+        answer = json.loads(data) if data else {}
+    except ValueError:
+        if status < 400:
+            raise
+        answer = None
+    return answer if isinstance(answer, dict) else {"message": data.decode(errors="replace").strip()[:500]}
 
 
 async def connect(on_call: Callable[[str, str, float], None] | None = None) -> Client:

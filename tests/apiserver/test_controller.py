@@ -1,0 +1,142 @@
+"""The controller's loop on a real API server: one good run, one bad, and a death at every single call."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from locktender.core.errors import ApiError
+from locktender.kube import paths
+from locktender.kube.client import Client
+from tests.apiserver.stage import Crash, CrashingClient, Stage, connect, stage
+from tools.cluster.apiserver import ApiServer
+
+pytestmark = pytest.mark.apiserver
+CRDS = Path(__file__).parents[2] / "crds"
+
+
+@pytest.fixture(scope="module")
+def controller_server() -> Iterator[Path]:
+    """An API server with its controllers and our CRDs."""
+    with ApiServer(controller_manager=True) as server:
+        asyncio.run(_install_crds(server.kubeconfig))
+        yield server.kubeconfig
+
+
+async def _install_crds(kubeconfig: Path) -> None:
+    async with stage(kubeconfig, "default") as scene:
+        for file in sorted(CRDS.glob("*.yaml")):
+            await scene.client.create(
+                "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", yaml.safe_load(file.read_text())
+            )
+        for where in (paths.migrations(None), paths.backups(None)):
+            await _served(scene.client, where)
+
+
+async def _served(client: Client, where: str) -> None:
+    """A fresh kind answers 404, then 429 while its storage starts, then lists."""
+    for _ in range(200):
+        try:
+            if await client.get(where) is not None:
+                return
+        except ApiError as error:
+            if error.status != 429:
+                raise
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"{where} is not served")
+
+
+async def test_a_release_is_backed_up_migrated_and_let_through(controller_server: Path) -> None:
+    async with stage(controller_server, "good") as scene:
+        await scene.set_up()
+        await scene.hold("web", "shop:v2")
+        found = await scene.settle(scene.reconciler())
+        assert found["status"]["run"]["outcome"] == "Succeeded"
+        deployment = await scene.client.get(paths.deployments("good", "web"))
+        assert deployment is not None
+        assert "paused" not in deployment["spec"]
+        assert deployment["metadata"]["annotations"]["locktender.dev/released"] == found["status"]["run"]["id"]
+        assert "locktender.dev/held" not in deployment["metadata"]["annotations"]
+        backups = await scene.client.list(paths.backups("good"))
+        assert [item["status"]["verification"] for item in backups] == ["Decoded"]
+
+
+async def test_a_failed_migration_leaves_the_gate_closed(controller_server: Path) -> None:
+    async with stage(controller_server, "bad") as scene:
+        await scene.set_up(migration={"framework": "Command", "command": ["./migrate"]})
+        await scene.hold("web", "shop:v2")
+        found = await scene.settle(scene.reconciler(), migrate_code=1)
+        assert found["status"]["run"]["outcome"] == "Failed"
+        deployment = await scene.client.get(paths.deployments("bad", "web"))
+        assert deployment is not None
+        assert deployment["spec"]["paused"] is True
+
+
+async def test_a_stale_verdict_cannot_release_another_image(controller_server: Path) -> None:
+    """The image changes between the verdict and the release: the guarded patch fails, the next pass sees the truth."""
+    async with stage(controller_server, "race") as scene:
+        await scene.set_up()
+        await scene.hold("web", "shop:v2")
+        reconciler = scene.reconciler()
+        for _ in range(40):
+            await reconciler.reconcile(("race", "shop-db"))
+            await scene.kubelet()
+            found = await scene.client.get(paths.migrations("race", "shop-db"))
+            assert found is not None
+            if found["status"].get("verdicts"):
+                break
+        template = {"template": {"spec": {"containers": [{"name": "app", "image": "shop:v3"}]}}}
+        await scene.client.patch(paths.deployments("race", "web"), {"spec": template}, "merge")
+        await reconciler.reconcile(("race", "shop-db"))
+        deployment = await scene.client.get(paths.deployments("race", "web"))
+        assert deployment is not None
+        assert deployment["spec"]["paused"] is True
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before the call", "after the call"])
+async def test_a_death_at_any_call_repeats_nothing_and_loses_nothing(controller_server: Path, after: bool) -> None:
+    """Enumerates every API call of a whole run; at each one the process dies, and a fresh one takes over."""
+    label = "after" if after else "before"
+    point, finished = 0, False
+    while not finished:
+        point += 1
+        async with stage(controller_server, f"crash-{label}-{point}") as scene:
+            await scene.set_up()
+            await scene.hold("web", "shop:v2")
+            finished = await _dies_at(controller_server, scene, point, after=after)
+            found = await scene.settle(scene.reconciler())
+            assert len(await scene.jobs("backup")) == 1, point
+            assert len(await scene.jobs("migrate")) == 1, point
+            assert found["status"]["run"]["outcome"] == "Succeeded", point
+            assert found["status"]["run"]["attempt"] == 1, point
+            assert len(found["status"]["history"]) == 1, point
+            deployment = await scene.client.get(paths.deployments(scene.namespace, "web"))
+            assert deployment is not None
+            assert "paused" not in deployment["spec"], point
+            events = await scene.client.list(f"/apis/events.k8s.io/v1/namespaces/{scene.namespace}/events")
+            ours = [
+                event["reason"] for event in events if event.get("reportingController") == "locktender.dev/controller"
+            ]
+            assert len(ours) == len(set(ours)), (point, sorted(ours))
+    assert point > 30, "a whole run takes more calls than that"
+
+
+async def _dies_at(kubeconfig: Path, scene: Stage, point: int, *, after: bool) -> bool:
+    """Run until the client dies at its n-th call; True when the run was over before."""
+    client: Client = await connect(kubeconfig, CrashingClient)
+    assert isinstance(client, CrashingClient)
+    client.crash_at, client.after = point, after
+    reconciler = scene.reconciler(client)
+    try:
+        for _ in range(30):
+            await reconciler.reconcile((scene.namespace, "shop-db"))
+            await scene.kubelet()
+    except Crash:
+        return False
+    finally:
+        await client.close()
+    return True
