@@ -59,12 +59,25 @@ class CrashingClient(Client):
 
     async def _call(self, *arguments: Any, **keywords: Any) -> JsonObject:
         self.calls += 1
-        if self.calls == self.crash_at and not self.after:
+        dies = self.calls == self.crash_at
+        if dies and not self.after:
             raise Crash
         answer = await super()._call(*arguments, **keywords)
-        if self.calls == self.crash_at:
+        if dies:
             raise Crash
         return answer
+
+
+@asynccontextmanager
+async def dying(kubeconfig: Path, crash_at: int, *, after: bool) -> AsyncIterator[CrashingClient]:
+    """A client that dies at a call (0: never)."""
+    client = await connect(kubeconfig, CrashingClient)
+    assert isinstance(client, CrashingClient)
+    client.crash_at, client.after = crash_at, after
+    try:
+        yield client
+    finally:
+        await client.close()
 
 
 class Stage:

@@ -45,6 +45,9 @@ class Running:
     digest: str
     record: Path
 
+# Daemons outlive this process on purpose; keeping their handles spares a warning that they are still running.
+_STARTED: list[subprocess.Popen[bytes]] = []
+
 
 def start(state: Path, program: Program, *, die_with_parent: bool = False) -> None:
     """Start `program` in its own session, its output appended to `state/logs/NAME.log`."""
@@ -65,7 +68,7 @@ def start(state: Path, program: Program, *, die_with_parent: bool = False) -> No
 
     environment = {**os.environ, "PATH": f"{program.path}:{os.environ['PATH']}"} if program.path else None
     with log.open("ab") as output:
-        subprocess.Popen(
+        child = subprocess.Popen(
             program.command,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -75,6 +78,7 @@ def start(state: Path, program: Program, *, die_with_parent: bool = False) -> No
             start_new_session=True,
             preexec_fn=write_record,  # noqa: PLW1509 (no thread runs while programs are started)
         )
+    _STARTED.append(child)
 
 
 def running(state: Path, name: str) -> Running | None:
