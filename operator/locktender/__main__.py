@@ -1,0 +1,60 @@
+"""The one entry point: `locktender COMMAND`, or `python -m locktender COMMAND` in the images.
+
+Each command is imported only when it is chosen: the controller's image has no database driver, the runner's no Kubernetes client.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from locktender import __version__
+
+DESCRIPTION = """\
+Locktender backs up and migrates a database before each rollout of its application.
+
+In a cluster:      the chart runs `controller`; the Jobs it makes run `runner ...`.
+On your machine:   export LOCKTENDER_DATABASE_URL=postgresql://user:password@host/database
+                   locktender runner sql status --path ./db/migrations
+                   locktender runner sql up     --path ./db/migrations
+"""
+COMMANDS = {
+    "controller": "watch the cluster, hold rollouts at the gate, run backups and migrations (needs a Kubernetes account)",
+    "release-all": "let everything go that is held at a gate; the chart runs it before it is uninstalled",
+    "runner": "the work inside a Job: backup, sql, agent; `locktender runner --help` lists them",
+    "version": "print the version",
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="locktender", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, text in COMMANDS.items():
+        # A runner command parses the rest itself, so that its options stand beside its code.
+        commands.add_parser(name, help=text, description=text, add_help=name != "runner")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["runner"]:
+        from locktender.runner.main import main as runner
+
+        return runner(given[1:])
+    command = _parser().parse_args(given).command
+    if command == "controller":
+        from locktender.runtime.main import main as controller
+
+        return controller()
+    if command == "release-all":
+        from locktender.runtime.uninstall import main as release_all
+
+        return release_all()
+    print(f"locktender {__version__}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""A verified backup of one database into a mounted directory."""

@@ -1,0 +1,1 @@
+"""Up and down SQL files, applied once, with short locks."""
