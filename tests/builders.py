@@ -17,6 +17,7 @@ from locktender.api.status import Status
 from locktender.core import actions as act
 from locktender.core.decide import Decision, decide
 from locktender.core.observation import (
+    Claim,
     ContainerImage,
     ContainerState,
     GatedDeployment,
@@ -103,6 +104,8 @@ class World:
     now: datetime = NOON
     created: list[str] = field(default_factory=list)
     steps_of: dict[str, str] = field(default_factory=dict)
+    claim: Claim = Claim.FREE
+    claimed_for: str = ""
     released: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     backups: list[str] = field(default_factory=list)
     facts: set[tuple[str, str, str]] = field(default_factory=set)
@@ -117,8 +120,14 @@ class World:
         stored = statuses.from_json(json.loads(json.dumps(statuses.to_json(self.status))))
         return Observation(
             "shop", "shop-db", "uid-dbm", self.generation, spec, stored, self.retry, self.resolve,
-            self.deleting, self.finalizers, tuple(self.deployments.values()), dict(self.jobs),
+            self.deleting, self.finalizers, tuple(self.deployments.values()), dict(self.jobs), self._claimed(), "other-db",
         )  # fmt: skip
+
+    def _claimed(self) -> Claim:
+        """A claim is for one run."""
+        run = self.status.run
+        ours = run is not None and run.id == self.claimed_for
+        return self.claim if self.claim is Claim.BUSY else Claim.OURS if ours else Claim.FREE
 
     def decide(self) -> Decision:
         """Ask, and change nothing."""
@@ -151,6 +160,8 @@ class World:
                     self.jobs[action.name] = JobState(
                         action.name, f"uid-{action.name}", "uid-dbm", self.now, pod=PodState("pod")
                     )
+            case act.ClaimDatabase(run_id):
+                self.claimed_for = run_id
             case act.ExpireJob(name, seconds):
                 if name in self.jobs:
                     self.jobs[name] = replace(self.jobs[name], ttl=seconds)

@@ -53,6 +53,7 @@ class Reason(StrEnum):
     # What the pod's own state tells
     POD_PENDING = "PodPending"
     POD_UNSCHEDULABLE = "PodUnschedulable"
+    DATABASE_CLAIMED = "DatabaseClaimed"
     CONFIG_MISSING = "ConfigMissing"
     IMAGE_PULL = "ImagePull"
     INVALID_IMAGE = "InvalidImage"
@@ -96,6 +97,7 @@ REASON_DOCS: dict[Reason, str] = {
     Reason.ROLLOUT_COMPLETE: "Every replica runs the new version.",
     Reason.POD_PENDING: "The Job has no pod yet, or its pod has no container yet.",
     Reason.POD_UNSCHEDULABLE: "The scheduler finds no node, or a volume claim is not there.",
+    Reason.DATABASE_CLAIMED: "Another DatabaseMigration is at work on the same database.",
     Reason.CONFIG_MISSING: "A Secret, ConfigMap or key that the pod names does not exist.",
     Reason.IMAGE_PULL: "An image cannot be pulled.",
     Reason.INVALID_IMAGE: "The image name is malformed.",

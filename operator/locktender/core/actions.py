@@ -20,6 +20,13 @@ class EnsureJob:
 
 
 @dataclass(frozen=True)
+class ClaimDatabase:
+    """Claim the database for a run; fails as stale when another run was faster."""
+
+    run_id: str
+
+
+@dataclass(frozen=True)
 class ExpireJob:
     """Let a Job whose result is stored be removed after `seconds`."""
 
@@ -78,4 +85,4 @@ class EmitEvent:
     deployment_uid: str = ""
 
 
-Action = EnsureJob | ExpireJob | DeleteJob | EnsureBackup | ReleaseDeployment | SetFinalizer | EmitEvent
+Action = EnsureJob | ClaimDatabase | ExpireJob | DeleteJob | EnsureBackup | ReleaseDeployment | SetFinalizer | EmitEvent

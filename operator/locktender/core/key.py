@@ -38,6 +38,14 @@ def of_spec(spec: Spec) -> Release:
     return Release(_hash("spec", content, spec.release)[:KEY_LENGTH], spec.migration.image or "", spec.release)
 
 
+def claim_name(secret_name: str, secret_key: str) -> str:
+    """The name of the Lease that stands for a database, known by the Secret that holds its URL.
+
+    Two Secrets may lead to one database; then the advisory lock in the database itself is what keeps runs apart.
+    """
+    return f"locktender-database-{_hash(secret_name, secret_key)[:12]}"
+
+
 def run_id(release_key: str, attempt: int) -> str:
     """The id of an attempt at a release, for example `3f9a1c2b-1`."""
     return f"{release_key[:RUN_KEY_LENGTH]}-{attempt}"

@@ -190,6 +190,10 @@ def waiting_for(cause: str, attempt: int) -> str:
     return f"Waiting{tries}: {cause}"
 
 
+def database_claimed(holder: str) -> str:
+    return f"DatabaseMigration {holder} is at work on the same database; this run follows when it has ended."
+
+
 def pod_pending(job: str, namespace: str) -> str:
     return f"Job {job} has no running pod yet. If this stays: kubectl -n {namespace} describe job {job}"
 

@@ -6,6 +6,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
 from locktender.api.spec import Spec
 from locktender.api.status import Status
@@ -98,6 +99,14 @@ class JobState:
         return self.complete or self.failed
 
 
+class Claim(StrEnum):
+    """Who may work on the database: a Lease names the last run that claimed it; a claim lasts for as long as that run is under way."""
+
+    OURS = "Ours"
+    FREE = "Free"
+    BUSY = "Busy"
+
+
 @dataclass(frozen=True)
 class Observation:
     """One DatabaseMigration and all that belongs to it, read live in one pass."""
@@ -115,3 +124,6 @@ class Observation:
     finalizers: tuple[str, ...] = ()
     deployments: tuple[GatedDeployment, ...] = ()
     jobs: Mapping[str, JobState] = field(default_factory=dict)
+    claim: Claim = Claim.FREE
+    claimed_by: str = ""
+    """The name of the other DatabaseMigration whose run has claimed the database (Claim.BUSY)."""

@@ -8,6 +8,7 @@ from typing import Any
 from locktender.api.status import Status, to_json
 from locktender.core.actions import (
     Action,
+    ClaimDatabase,
     DeleteJob,
     EmitEvent,
     EnsureBackup,
@@ -17,6 +18,7 @@ from locktender.core.actions import (
     SetFinalizer,
 )
 from locktender.core.errors import ApiError, NameTaken, Stale
+from locktender.core.key import claim_name
 from locktender.core.messages import name_taken
 from locktender.core.observation import Observation
 from locktender.kube import paths
@@ -29,6 +31,7 @@ from locktender.settings import (
     FINALIZER,
     GROUP,
     LABEL_OWNER,
+    MANAGED_BY,
     VERSION,
     ImageVolumes,
     Settings,
@@ -62,6 +65,8 @@ class Actor:
         match action:
             case EnsureJob():
                 await self._ensure_job(observation, action)
+            case ClaimDatabase(run_id):
+                await self._claim_database(observation, run_id)
             case ExpireJob(name, seconds):
                 await self._expire_job(observation, name, seconds)
             case DeleteJob(name, uid):
@@ -121,6 +126,27 @@ class Actor:
             there = await self.client.get(paths.jobs(observation.namespace, action.name))
             if there is not None and (there["metadata"].get("labels") or {}).get(LABEL_OWNER) != observation.uid:
                 raise NameTaken(name_taken(action.name, observation.namespace)) from error
+
+    async def _claim_database(self, observation: Observation, run_id: str) -> None:
+        """Write our run into the Lease; guarded by the version that is there now."""
+        if isinstance(observation.spec, str):
+            return
+        name = claim_name(observation.spec.secret.name, observation.spec.secret.key)
+        holder = f"{observation.name}/{observation.uid}/{run_id}"
+        where = paths.leases(observation.namespace, name)
+        lease = await self.client.get(where)
+        try:
+            if lease is None:
+                meta = {"name": name, "namespace": observation.namespace, "labels": dict([MANAGED_BY])}
+                head = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease"}
+                body = {**head, "metadata": meta, "spec": {"holderIdentity": holder}}
+                await self.client.create(paths.leases(observation.namespace), body)
+            else:
+                await self.client.replace(where, {**lease, "spec": {**lease.get("spec", {}), "holderIdentity": holder}})
+        except ApiError as error:
+            if error.status == 409:
+                raise Stale("another run claimed the database first") from error
+            raise
 
     async def _expire_job(self, observation: Observation, name: str, seconds: int) -> None:
         try:

@@ -2,8 +2,11 @@
 
 import asyncio
 
+from locktender.api.spec import Spec
+from locktender.api.status import Status
 from locktender.core.errors import ApiError
-from locktender.core.observation import Observation
+from locktender.core.key import claim_name
+from locktender.core.observation import Claim, Observation
 from locktender.kube import parse, paths
 from locktender.kube.client import Client, JsonObject
 from locktender.render.names import owner_selector
@@ -28,20 +31,46 @@ async def _complete(client: Client, raw: JsonObject) -> Observation:
         gated_deployments(client, namespace, name),
     )
     annotations = meta.get("annotations") or {}
+    spec, status = parse.spec(raw), parse.status(raw)
+    claim, holder = await _claim(client, namespace, uid, spec, status)
     return Observation(
         namespace=namespace,
         name=name,
         uid=uid,
         generation=meta.get("generation", 0),
-        spec=parse.spec(raw),
-        status=parse.status(raw),
+        spec=spec,
+        status=status,
         retry_token=annotations.get(ANNOTATION_RETRY, ""),
         resolve=annotations.get(ANNOTATION_RESOLVE, ""),
         deleting=bool(meta.get("deletionTimestamp")),
         finalizers=tuple(meta.get("finalizers") or ()),
         deployments=tuple(parse.deployment(item) for item in deployments),
         jobs={item["metadata"]["name"]: parse.job(item, pods) for item in jobs},
+        claim=claim,
+        claimed_by=holder,
     )
+
+
+async def _claim(client: Client, namespace: str, uid: str, spec: Spec | str, status: Status) -> tuple[Claim, str]:
+    """Whose the database is. A claim is as good as the run that made it: one whose run has ended, or is gone, is free.
+
+    Only read while a run of ours is under way; nobody else asks.
+    """
+    run = status.run
+    if isinstance(spec, str) or run is None or not run.active:
+        return Claim.FREE, ""
+    lease = await client.get(paths.leases(namespace, claim_name(spec.secret.name, spec.secret.key)))
+    parts = ((lease or {}).get("spec", {}).get("holderIdentity") or "").split("/")
+    if len(parts) != 3:  # name, uid and run id, as ClaimDatabase writes them
+        return Claim.FREE, ""
+    name, holder_uid, run_id = parts
+    if holder_uid == uid:
+        return (Claim.OURS if run_id == run.id else Claim.FREE), ""
+    other = await client.get(paths.migrations(namespace, name))
+    if other is None or other["metadata"]["uid"] != holder_uid:
+        return Claim.FREE, ""
+    theirs = parse.status(other).run
+    return (Claim.BUSY, name) if theirs and theirs.active and theirs.id == run_id else (Claim.FREE, "")
 
 
 async def gated_deployments(client: Client, namespace: str, name: str) -> list[JsonObject]:

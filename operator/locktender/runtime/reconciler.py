@@ -12,7 +12,7 @@ from locktender.api.status import Status
 from locktender.core import decide, messages, summary
 from locktender.core.actions import EmitEvent, EnsureBackup, ReleaseDeployment
 from locktender.core.errors import ApiError, NameTaken, Stale
-from locktender.core.observation import Observation
+from locktender.core.observation import Claim, Observation
 from locktender.kube import observe, parse, paths
 from locktender.kube.act import Actor
 from locktender.render.names import MANAGED_SELECTOR
@@ -37,6 +37,7 @@ class Reconciler:
     namespaces: tuple[str, ...] = ()
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     on_sign_of_life: Callable[[], None] = lambda: None
+    _waiting_for: dict[Key, set[Key]] = field(default_factory=dict)
     _known: set[Key] = field(default_factory=set)
 
     async def work(self) -> None:
@@ -82,6 +83,8 @@ class Reconciler:
         if observation is None:
             return await self._orphans(namespace, name)
         self._known.add(key)
+        if observation.claim is Claim.BUSY:
+            self._waiting_for.setdefault((namespace, observation.claimed_by), set()).add(key)
         now = self.now()
         decision = decide.decide(observation, now)
         try:
@@ -113,6 +116,9 @@ class Reconciler:
                     ready.message,
                 )
         self.metrics.show(observation, status)
+        if status.run is None or not status.run.active:
+            for waiting in self._waiting_for.pop((observation.namespace, observation.name), ()):
+                self.queue.add(waiting)
 
     async def _orphans(self, namespace: str, name: str) -> float | None:
         """No such DatabaseMigration: tell the Deployments that wait for it, once they have waited for a moment."""

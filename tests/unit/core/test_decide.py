@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from locktender.api.status import Outcome
-from locktender.core.observation import ContainerState
+from locktender.core.observation import Claim, ContainerState
 from locktender.settings import FINALIZER, TTL_FAILED
 from tests.builders import World, a_migration, a_pod, assert_kstatus, ended, report
 
@@ -460,6 +460,20 @@ def test_a_job_that_contradicts_its_container_is_told_and_changes_nothing() -> N
     world.settle()
     assert [event for event in world.events if event[1] == "VerdictDisputed"]
     assert world.condition("Ready") == ("True", "Succeeded")
+
+
+def test_a_database_that_another_run_works_on_is_waited_for() -> None:
+    world = a_migration().holds("web", "shop:v2")
+    world.claim = Claim.BUSY
+    world.settle()
+    assert world.created == []
+    assert world.condition("Ready") == ("Unknown", "DatabaseClaimed")
+    ready = world.status.condition("Ready")
+    assert ready is not None
+    assert "DatabaseMigration other-db is at work" in ready.message
+    world.claim = Claim.FREE
+    world.settle()
+    assert world.created == ["Backup"]
 
 
 def test_an_invalid_spec_is_stalled_with_a_sentence() -> None:

@@ -15,12 +15,13 @@ from locktender.api.conditions import Reason
 from locktender.api.spec import Spec
 from locktender.api.status import Run, Step, StepState, moment, timestamp
 from locktender.core import messages, retry
-from locktender.core.actions import Action, DeleteJob, EmitEvent, EnsureJob, ExpireJob
+from locktender.core.actions import Action, ClaimDatabase, DeleteJob, EmitEvent, EnsureJob, ExpireJob
 from locktender.core.evidence import Evidence, Finding, MainContainer, judge
 from locktender.core.key import Release, job_name
-from locktender.core.observation import JobState, Observation
+from locktender.core.observation import Claim, JobState, Observation
 
 POD_EXPECTED_WITHIN = 5.0  # seconds from a Job's creation until the absence of its pod is worth a word
+CLAIM_CHECK = 30.0  # seconds between two looks at a claimed database; the end of the other run wakes us earlier
 WAITED_JOB_TTL = 60  # seconds that the Job of an attempt that only waited is kept
 
 
@@ -59,8 +60,17 @@ def finished(record: Step, state: StepState, now: datetime, reason: str, message
 
 
 def start_attempt(context: StepContext, record: Step, attempt: int) -> StepResult:
-    """Create the Job of an attempt. The name is a function of run, step and attempt, so repeating this creates nothing new."""
-    run = context.run
+    """Create the Job of an attempt, once the database is ours to work on: a backup and another run's migration never overlap.
+
+    The name is a function of run, step and attempt, so repeating this creates nothing new.
+    """
+    run, claim = context.run, context.observation.claim
+    if claim is Claim.FREE:
+        return StepResult(record, (ClaimDatabase(run.id),), 0.0)
+    if claim is Claim.BUSY:
+        message = messages.waiting_for(messages.database_claimed(context.observation.claimed_by), 1)
+        waiting = replace(record, state=StepState.WAITING, reason=str(Reason.DATABASE_CLAIMED), message=message)
+        return StepResult(waiting, (), CLAIM_CHECK)
     name = job_name(context.observation.name, context.observation.uid, run.id, run.start_time, record.name, attempt)
     action = EnsureJob(name, record.name, run.id, attempt, run.image, run.release, context.spec, run.overridden)
     record = replace(
@@ -82,11 +92,8 @@ def advance_job(
 
     Returns evidence when the step has come to an end that the step itself must word: SUCCEEDED, FAILED, LOST, or NOT_STARTED for good.
     """
-    if record.state is StepState.PENDING:
-        if not context.may_start:
-            return StepResult(record), None
-        result = start_attempt(context, replace(record, reason=started.reason, message=started.message), record.attempt)
-        return replace(result, actions=(started, *result.actions)), None
+    if record.state is StepState.PENDING or (record.state is StepState.WAITING and record.job is None):
+        return _first_attempt(context, record, started), None
     if record.state is StepState.WAITING and record.end_time:
         return _next_attempt(context, record), None
     job = context.observation.jobs.get(record.job or "")
@@ -97,6 +104,16 @@ def advance_job(
     record = replace(record, job_uid=job.uid)
     evidence = judge(job, main, context.observation.namespace)
     return _by_evidence(context, record, job, evidence, started)
+
+
+def _first_attempt(context: StepContext, record: Step, started: EmitEvent) -> StepResult:
+    if not context.may_start:
+        return StepResult(record)
+    result = start_attempt(context, record, record.attempt)
+    if result.record.job is None:
+        return result
+    told = replace(result.record, reason=started.reason, message=started.message)
+    return replace(result, record=told, actions=(started, *result.actions))
 
 
 def _by_evidence(
