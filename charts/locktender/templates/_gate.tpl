@@ -46,11 +46,13 @@ Optional syntax everywhere: a missing map is an error in CEL, and an error denie
     {{ include "locktender.gate.allowed" "release" }}
 - name: bypassReason
   expression: "variables.newAnnotations[?'locktender.dev/bypass'].orValue('')"
-- name: bypassed
+- name: bypassAsked
   expression: >-
     variables.bypassReason.trim() != '' &&
-    variables.bypassReason != variables.oldAnnotations[?'locktender.dev/bypass'].orValue('') &&
-    {{ include "locktender.gate.allowed" "bypass" }}
+    variables.bypassReason != variables.oldAnnotations[?'locktender.dev/bypass'].orValue('')
+- name: bypassed
+  expression: >-
+    variables.bypassAsked && {{ include "locktender.gate.allowed" "bypass" }}
 - name: mustHold
   expression: >-
     variables.gated && !variables.bypassed && (variables.keyChanged || (variables.held && !variables.released))
