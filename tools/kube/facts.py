@@ -85,3 +85,11 @@ def too_early(recorder: Recorder, wanted: str, after: int = 0) -> list[str]:
     verdict = verdict_version(recorder, wanted, after)
     found = appearances(recorder, wanted, after)
     return [f"{event.kind} {event.name}" for event in found if verdict is None or event.version <= verdict]
+
+
+def is_rolled_out(deployment: dict[str, Any]) -> bool:
+    """As `kubectl rollout status` sees it, and not paused."""
+    wanted, status = deployment["spec"].get("replicas", 1), deployment.get("status", {})
+    current = status.get("observedGeneration", 0) >= deployment["metadata"]["generation"]
+    counts = [status.get(name, 0) for name in ("updatedReplicas", "availableReplicas", "replicas")]
+    return current and counts == [wanted] * 3 and not deployment["spec"].get("paused")

@@ -1,0 +1,1 @@
+"""Checks whose tools are built here."""

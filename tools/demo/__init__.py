@@ -1,0 +1,1 @@
+"""`make demo`: a release held until its database is migrated, on a real node, told while it happens."""
