@@ -66,6 +66,8 @@ FROM ${BASE_IMAGE} AS operator
 COPY --from=site-operator /opt/locktender/site /opt/locktender/site
 # Nothing is written at run time: the root file system may be read-only.
 ENV PYTHONPATH=/opt/locktender/site PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+# A kubelet takes the group from here; without the line it would be root's.
+RUN echo 'locktender:x:65532:65532::/:/usr/sbin/nologin' >> /etc/passwd
 WORKDIR /
 USER 65532:65532
 ENTRYPOINT ["python3", "-m", "locktender"]
@@ -74,6 +76,8 @@ FROM ${BASE_IMAGE} AS runner
 COPY --from=clients-chosen /opt/postgresql /opt/postgresql
 COPY --from=site-runner /opt/locktender/site /opt/locktender/site
 ENV PYTHONPATH=/opt/locktender/site PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+# A kubelet takes the group from here; without the line it would be root's.
+RUN echo 'locktender:x:65532:65532::/:/usr/sbin/nologin' >> /etc/passwd
 WORKDIR /
 USER 65532:65532
 ENTRYPOINT ["python3", "-m", "locktender"]

@@ -26,6 +26,7 @@ def archive(name: str, key: str, arguments: tuple[str, ...], progress: Progress,
         with cache.locked(cache.cache_root() / "buildah.lock"):
             run("build", "--isolation", "chroot", "--layers=false", "--timestamp", "0", "--pull=never", "--quiet",
                 "--tag", name, *arguments, environment=environment)  # fmt: skip
+            run("rm", "--all")  # stages that a build left behind
             run("push", "--quiet", name, f"oci-archive:{folder / 'image.tar'}:{name}")
 
     return cache.entry("images", f"{name.replace('/', '_').replace(':', '_')}-{key}", make) / "image.tar"
@@ -41,7 +42,8 @@ def run(*arguments: str, environment: dict[str, str] | None = None) -> str:
     verb, *rest = arguments
     where = ("--root", str(store / "root"), "--runroot", str(store / "run"), "--storage-driver", "overlay")
     signed = ("--signature-policy", str(policy)) if verb in {"build", "push", "pull"} else ()
-    command = ("nice", "buildah", *where, verb, *signed, *rest)
+    # In a mount namespace of its own, so that what it mounts goes when it ends, however it ends.
+    command = ("nice", "unshare", "--mount", "buildah", *where, verb, *signed, *rest)
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **(environment or {})})
     if done.returncode != 0:
         raise ClusterError(f"buildah {verb} failed:\n{(done.stdout + done.stderr).strip()[-3000:]}")

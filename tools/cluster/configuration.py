@@ -51,6 +51,10 @@ disabled_plugins = ["io.containerd.nri.v1.nri", "io.containerd.internal.v1.opt",
   disable_apparmor = true
   restrict_oom_score_adj = true
   netns_mounts_under_state_dir = true
+[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
+  runtime_type = "io.containerd.runc.v2"
+  [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
+    Root = "{settings.run}/runc"
 [plugins."io.containerd.cri.v1.runtime".cni]
   bin_dirs = ["/usr/lib/cni"]
   conf_dir = "{settings.state}/cni"
@@ -93,9 +97,8 @@ def _kubelet(settings: Settings) -> str:
         "tlsCertFile": f"{state}/pki/kubelet.crt",
         "tlsPrivateKeyFile": f"{state}/pki/kubelet.key",
         "containerRuntimeEndpoint": f"unix://{settings.containerd_socket}",
-        # The machine's own cgroup mounts stay as they are: pods get one cgroup of ours, without a tree of QoS classes.
+        # The machine's own cgroup mounts stay as they are: no tree of QoS classes.
         "cgroupDriver": "cgroupfs",
-        "cgroupRoot": f"/{settings.name}",
         "cgroupsPerQOS": False,
         "enforceNodeAllocatable": [],
         "failCgroupV1": False,

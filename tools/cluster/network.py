@@ -35,11 +35,16 @@ def enter_namespace(name: str, *, create: bool) -> bool:
 def remove_namespace(name: str) -> None:
     """Delete the network namespace `name`; the kernel frees it when this process ends too."""
     run("ip", "netns", "delete", name, check=False)
+    folder = Path("/run/netns")
+    if folder.is_dir() and not any(folder.iterdir()):
+        run("umount", str(folder), check=False)  # `ip netns add` mounted it
+        folder.rmdir()
 
 
 def ensure_bridge(settings: Settings) -> None:
     """Have the bridge with the node's address, up, before anything listens on that address."""
-    if not Path(f"/sys/class/net/{settings.bridge}").exists():
+    # Asked through ip: /sys shows the devices of the namespace it was mounted in, not of this process.
+    if not run("ip", "-oneline", "link", "show", "dev", settings.bridge, check=False):
         run("ip", "link", "add", settings.bridge, "type", "bridge")
     run("ip", "addr", "replace", f"{settings.address}/{settings.pods.prefixlen}", "dev", settings.bridge)
     run("ip", "link", "set", settings.bridge, "up")
@@ -47,10 +52,8 @@ def ensure_bridge(settings: Settings) -> None:
 
 def remove_bridge(settings: Settings) -> None:
     """Delete the bridge and the pods' ends of it."""
-    ports = Path(f"/sys/class/net/{settings.bridge}/brif")
-    if ports.is_dir():
-        for port in os.listdir(ports):
-            run("ip", "link", "delete", port, check=False)
+    for line in run("ip", "-oneline", "link", "show", "master", settings.bridge, check=False).splitlines():
+        run("ip", "link", "delete", line.split(": ")[1].partition("@")[0], check=False)
     run("ip", "link", "delete", settings.bridge, check=False)
 
 

@@ -21,7 +21,7 @@ from tools.cluster.settings import ClusterError, Settings
 
 READY_SECONDS = 90
 # In the order of starting. What fails here is named by its own log.
-COMPONENTS = ("containerd", "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "coredns", "kubelet", "kube-proxy")
+COMPONENTS = ("containerd", "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "coredns", "kube-proxy", "kubelet")
 TOOLS = ("kubectl", "helm", "ctr")
 
 
@@ -49,12 +49,9 @@ def up(settings: Settings, progress: Progress) -> Path:
         teardown.remember_kernel_settings(settings)
         network.ensure_bridge(settings)
         _identities(settings)
-        started = [name for name, program in _described(node).items() if processes.ensure(settings.state, program)]
-        if started:
-            progress.say(f"started {', '.join(started)}")
+        _start(node, progress)
         _link_tools(node)
         images_wanted = images.pause(progress)
-        wait_for("containerd", 30, lambda: _containerd_answers(node), lambda: processes.log_tail(settings.state, "containerd"))
         images.import_into_node(settings, images_wanted, node.programs["ctr"], progress)
         api = node.api()
         wait_for("The API server", READY_SECONDS, lambda: _alive(node) and api.ready(), lambda: _logs(settings))
@@ -62,6 +59,16 @@ def up(settings: Settings, progress: Progress) -> Path:
         wait_for("The node", READY_SECONDS, lambda: _alive(node) and _ready(api), lambda: _logs(settings))
         progress.say(f"node ready: Kubernetes {settings.version}")
     return settings.kubeconfig
+
+
+def _start(node: Node, progress: Progress) -> None:
+    state, wanted = node.settings.state, _described(node)
+    started = [name for name in COMPONENTS[:-1] if processes.ensure(state, wanted[name])]
+    # The kubelet ends when it finds no containerd.
+    wait_for("containerd", 30, lambda: _containerd_answers(node), lambda: processes.log_tail(state, "containerd"))
+    started += [name for name in COMPONENTS[-1:] if processes.ensure(state, wanted[name])]
+    if started:
+        progress.say(f"started {', '.join(started)}")
 
 
 def lock_file(settings: Settings) -> Path:
@@ -179,7 +186,9 @@ def _link_tools(node: Node) -> None:
 
 def _containerd_answers(node: Node) -> bool:
     client = (str(node.programs["ctr"]), "--address", str(node.settings.containerd_socket), "version")
-    return _alive(node) and "Revision" in network.run(*client, check=False).partition("Server:")[2]
+    if processes.running(node.settings.state, "containerd") is None:
+        raise ClusterError(_ended(node.settings.state, "containerd"))
+    return "Revision" in network.run(*client, check=False).partition("Server:")[2]
 
 
 def _alive(node: Node) -> bool:
@@ -187,8 +196,12 @@ def _alive(node: Node) -> bool:
     state = node.settings.state
     for name in COMPONENTS:
         if processes.running(state, name) is None:
-            raise ClusterError(f"{name} ended. The end of {state}/logs/{name}.log:\n{processes.log_tail(state, name)}")
+            raise ClusterError(_ended(state, name))
     return True
+
+
+def _ended(state: Path, name: str) -> str:
+    return f"{name} ended. The end of {state}/logs/{name}.log:\n{processes.log_tail(state, name)}"
 
 
 def _ready(api: Api) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -28,6 +29,11 @@ KERNEL_SETTINGS = (
 # The kubelet first, or it would start again what the others stop.
 ORDER = ("kubelet", "kube-proxy", "kube-scheduler", "kube-controller-manager", "coredns", "kube-apiserver", "etcd")
 CGROUPS = Path("/sys/fs/cgroup")
+# containerd puts the containers of its namespace k8s.io into a cgroup of that name.
+CONTAINERS = "k8s.io"
+SHIM = "containerd-shim-runc-v2"
+# Where containerd puts the sockets of its shims, whatever its own folder.
+SHIM_SOCKETS = Path("/run/containerd/s")
 
 
 def settings_to(settings: Settings) -> dict[str, Any]:
@@ -69,14 +75,15 @@ def remove(settings: Settings, progress: Progress) -> None:
         if process:
             processes.stop(process, 0.0 if name == "etcd" else 3.0)
     progress.say("stopped the control plane and the kubelet")
-    _stop_containers(settings)
+    cgroups = _cgroups(settings)
+    _stop_containers(settings, cgroups)
     containerd = processes.running(state, "containerd")
     if containerd:
         processes.stop(containerd, 3.0)
     _unmount_below(settings.run, state)
     network.remove_bridge(settings)
     network.remove_chains()
-    _remove_cgroups(settings.name)
+    _remove_cgroups(cgroups)
     _restore_kernel_settings(settings)
     _delete_folders(settings)
     if settings.netns:
@@ -84,21 +91,28 @@ def remove(settings: Settings, progress: Progress) -> None:
     progress.say("removed mounts, bridge, packet filter chains, cgroups and folders")
 
 
-def _stop_containers(settings: Settings) -> None:
-    """End the processes in the node's cgroup, then the shims that watched them, which wrote down their ids."""
+def _stop_containers(settings: Settings, cgroups: list[Path]) -> None:
+    """End the processes in the node's cgroups, then the shims that watched them, which wrote down their ids."""
     end = time.monotonic() + 10
-    while (pids := _contained(settings.name)) and time.monotonic() < end:
+    while (pids := _contained(cgroups)) and time.monotonic() < end:
         for pid in pids:
             _kill(pid)
         time.sleep(0.05)
-    for record in settings.run.glob("io.containerd.runtime.v2.task/*/*/shim.pid"):
-        text = record.read_text().strip()
-        if text.isdigit() and str(settings.containerd_socket) in processes.command_line(int(text)):
-            processes.stop_pid(int(text), 0.0)
+    for pid in _shims(settings):
+        processes.stop_pid(pid, 0.0)
 
 
-def _contained(name: str) -> set[int]:
-    files = (file for tree in _cgroups(name) for file in tree.rglob("cgroup.procs"))
+def _shims(settings: Settings) -> list[int]:
+    """The processes that containerd left watching containers. They write no process id, but their command line names
+    the socket of the containerd they belong to, and no two nodes share one.
+    """
+    sockets = f" -address {settings.containerd_socket} "
+    pids = (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
+    return [pid for pid in pids if sockets in (line := processes.command_line(pid)) and SHIM in line.split(" ", 1)[0]]
+
+
+def _contained(cgroups: list[Path]) -> set[int]:
+    files = (file for tree in cgroups for file in tree.rglob("cgroup.procs"))
     pids: set[int] = set()
     for file in files:
         try:
@@ -115,14 +129,16 @@ def _kill(pid: int) -> None:
         return
 
 
-def _cgroups(name: str) -> list[Path]:
-    """The node's cgroup in each hierarchy: one in version 2, one per controller in version 1."""
-    return [path for path in (CGROUPS / name, *CGROUPS.glob(f"*/{name}")) if path.is_dir()]
+def _cgroups(settings: Settings) -> list[Path]:
+    """The cgroup of each container that containerd has a folder for: one in version 2, one per controller in version 1."""
+    names = [path.name for path in settings.run.glob("io.containerd.runtime.v2.task/k8s.io/*")]
+    trees = [CGROUPS / CONTAINERS, *CGROUPS.glob(f"*/{CONTAINERS}")]
+    return [tree / name for tree in trees for name in names if (tree / name).is_dir()]
 
 
-def _remove_cgroups(name: str) -> None:
+def _remove_cgroups(cgroups: list[Path]) -> None:
     end = time.monotonic() + 10
-    for tree in _cgroups(name):
+    for tree in cgroups:
         folders = sorted((path for path in tree.rglob("*") if path.is_dir()), key=lambda path: -len(path.parts))
         for folder in (*folders, tree):
             while folder.exists():
@@ -132,6 +148,9 @@ def _remove_cgroups(name: str) -> None:
                     if time.monotonic() > end:
                         raise ClusterError(f"The cgroup {folder} cannot be removed: {busy.strerror}.") from busy
                     time.sleep(0.05)
+    for parent in (CGROUPS / CONTAINERS, *CGROUPS.glob(f"*/{CONTAINERS}")):
+        with contextlib.suppress(OSError):  # another node's containers are in it, or it is not there
+            parent.rmdir()
 
 
 def _unmount_below(*folders: Path) -> None:
@@ -154,6 +173,10 @@ def _restore_kernel_settings(settings: Settings) -> None:
 
 
 def _delete_folders(settings: Settings) -> None:
+    for bootstrap in settings.run.glob("io.containerd.runtime.v2.task/*/*/bootstrap.json"):
+        address = json.loads(bootstrap.read_text()).get("address", "").removeprefix("unix://")
+        if Path(address).parent == SHIM_SOCKETS:
+            Path(address).unlink(missing_ok=True)
     for results in Path("/var/lib/cni/results").glob(f"{settings.name}-*"):
         results.unlink()
     for link in Path("/var/log/containers").glob("*.log"):
@@ -165,6 +188,7 @@ def _delete_folders(settings: Settings) -> None:
             shutil.rmtree(folder)
     # Shared with other container software: deleted only when nothing is left inside.
     for shared in ("/var/lib/cni/results", "/var/lib/cni", "/var/log/containers", "/var/lib/kubelet/device-plugins",
-                   "/var/lib/kubelet"):  # fmt: skip
+                   "/var/lib/kubelet", str(SHIM_SOCKETS), "/run/containerd/io.containerd.runtime.v2.task",
+                   "/run/containerd"):  # fmt: skip
         if Path(shared).is_dir() and not any(Path(shared).iterdir()):
             Path(shared).rmdir()
