@@ -7,6 +7,7 @@ to what the chart gives the operator, `oncall` may edit and bypass.
 import itertools
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -48,12 +49,13 @@ def gate(kubectl: Kubectl, cluster_kubectl: Kubectl, definitions: None) -> None:
         lambda: kubectl.run("create", "--dry-run=server", body=nameless).returncode != 0,
         "the validating policy refuses",
     )
-    for user, verb in (("alice", "patch"), ("argo", "release"), (OPERATOR, "release"), ("oncall", "bypass")):
-        resource = "deployments" if verb == "patch" else "databasemigrations/shop"
-        until(
-            lambda u=user, v=verb, r=resource: kubectl.run("auth", "can-i", v, r, user=u).returncode == 0,
-            f"{user} may {verb}",
-        )
+    for user, verb in ((OPERATOR, "release"), ("argo", "release"), ("oncall", "bypass")):
+        until(partial(_may, kubectl, user, verb, "databasemigrations/shop"), f"{user} may {verb}")
+    until(partial(_may, kubectl, "alice", "patch", "deployments"), "alice may patch deployments")
+
+
+def _may(kubectl: Kubectl, user: str, verb: str, resource: str) -> bool:
+    return kubectl.run("auth", "can-i", verb, resource, user=user).returncode == 0
 
 
 def deployment(
@@ -466,10 +468,7 @@ class TestBypass:
             "--resource-name=other",
         )
         kubectl("create", "rolebinding", "other-bypass", "--role=other-bypass", "--user=alice")
-        until(
-            lambda: kubectl.run("auth", "can-i", "bypass", "databasemigrations/other", user="alice").returncode == 0,
-            "bound",
-        )
+        until(partial(_may, kubectl, "alice", "bypass", "databasemigrations/other"), "alice may bypass the other gate")
         leave = open_gate(bypass="INC-42")
         leave["metadata"]["labels"] = {"locktender.dev/gate": "other"}
         assert LEAVING in waiting.patch_refused(leave, "alice")

@@ -1,0 +1,130 @@
+"""Least privilege as a truth table: every verb that the chart grants, and to whom."""
+
+from typing import Any
+
+import pytest
+import yaml
+
+from tools.render import render
+
+pytestmark = pytest.mark.packaging
+
+Grant = tuple[str, str, str]  # API group, resource, verb
+
+OPERATOR = {
+    "locktender.dev databasemigrations": "get list watch patch release",
+    "locktender.dev databasemigrations/status": "get patch update",
+    "locktender.dev databasebackups": "get list watch create patch",
+    "locktender.dev databasebackups/status": "get patch update",
+    "batch jobs": "get list watch create patch delete",
+    " pods": "get list watch",
+    "apps deployments": "get list watch patch",
+    "events.k8s.io events": "create patch",
+}
+LEASE = {"coordination.k8s.io leases": "get create update patch"}
+POLICIES = "mutatingadmissionpolicies mutatingadmissionpolicybindings validatingadmissionpolicies validatingadmissionpolicybindings"
+UNINSTALL = {
+    **{f"admissionregistration.k8s.io {policy}": "list delete" for policy in POLICIES.split()},
+    "apps deployments": "list patch",
+    "locktender.dev databasemigrations": "list patch release",
+}
+EXPECTED = {
+    "locktender": {**OPERATOR, **LEASE},
+    "locktender-release-all": UNINSTALL,
+}
+FORBIDDEN = {"secrets", "configmaps", "pods/log", "pods/exec", "nodes", "serviceaccounts", "roles", "clusterroles", "*"}
+
+
+def objects(*arguments: str) -> list[dict[str, Any]]:
+    return [item for item in yaml.safe_load_all(render.helm_template(*arguments)) if item]
+
+
+def grants(role: dict[str, Any]) -> set[Grant]:
+    return {
+        (group, resource, verb)
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+def expand(table: dict[str, str]) -> set[Grant]:
+    return {(*key.split(" ", 1), verb) for key, verbs in table.items() for verb in verbs.split()}  # type: ignore[misc]  # two parts each
+
+
+def by_account(items: list[dict[str, Any]]) -> dict[str, set[Grant]]:
+    """What each ServiceAccount is granted, in any namespace."""
+    roles = {(item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"]): item for item in items}
+    found: dict[str, set[Grant]] = {}
+    for item in items:
+        if item["kind"] not in ("RoleBinding", "ClusterRoleBinding"):
+            continue
+        role = roles[item["roleRef"]["kind"], item["metadata"].get("namespace"), item["roleRef"]["name"]]
+        for subject in item["subjects"]:
+            assert (subject["kind"], subject["namespace"]) == ("ServiceAccount", render.NAMESPACE)
+            found.setdefault(subject["name"], set()).update(grants(role))
+    return found
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("--set=watch.namespaces={shop,billing}",)], ids=["all namespaces", "two namespaces"]
+)
+def test_every_account_has_exactly_these_verbs(arguments: tuple[str, ...]) -> None:
+    assert by_account(objects(*arguments)) == {account: expand(table) for account, table in EXPECTED.items()}
+
+
+def test_nobody_gets_a_verb_on_what_the_operator_must_not_see() -> None:
+    roles = [item for item in objects() if item["kind"] in ("Role", "ClusterRole")]
+    assert roles
+    for role in roles:
+        for group, resource, verb in grants(role):
+            assert resource not in FORBIDDEN, f"{role['metadata']['name']}: {verb} {resource}"
+            assert "*" not in (group, verb)
+
+
+def test_with_namespaces_the_operator_has_no_cluster_wide_verb() -> None:
+    items = objects("--set=watch.namespaces={shop,billing}")
+    cluster_wide = [item for item in items if item["kind"] == "ClusterRoleBinding"]
+    assert [item["subjects"][0]["name"] for item in cluster_wide] == ["locktender-release-all"]
+    roles = {item["metadata"].get("namespace") for item in items if item["kind"] == "Role"}
+    assert roles == {"shop", "billing", render.NAMESPACE}
+
+
+def test_the_lease_is_granted_in_the_operators_own_namespace_only() -> None:
+    holders = [
+        item
+        for item in objects()
+        if item["kind"] in ("Role", "ClusterRole")
+        and any(group == "coordination.k8s.io" for group, _, _ in grants(item))
+    ]
+    assert [(item["kind"], item["metadata"]["namespace"]) for item in holders] == [("Role", render.NAMESPACE)]
+
+
+def test_people_get_release_and_bypass_only_by_being_bound_to_them() -> None:
+    roles = {item["metadata"]["name"]: item for item in objects() if item["kind"] == "ClusterRole"}
+    assert grants(roles["locktender-release"]) == {("locktender.dev", "databasemigrations", "release")}
+    assert grants(roles["locktender-bypass"]) == {("locktender.dev", "databasemigrations", "bypass")}
+    for name in ("locktender-release", "locktender-bypass"):
+        assert not any("aggregate" in label for label in roles[name]["metadata"]["labels"])
+    for name in ("locktender-view", "locktender-edit"):
+        assert not {"release", "bypass"} & {verb for _, _, verb in grants(roles[name])}
+
+
+def test_viewers_read_and_editors_write() -> None:
+    roles = {item["metadata"]["name"]: item for item in objects() if item["kind"] == "ClusterRole"}
+    assert {verb for _, _, verb in grants(roles["locktender-view"])} == {"get", "list", "watch"}
+    assert not any(resource.endswith("/status") for _, resource, _ in grants(roles["locktender-edit"]))
+    assert roles["locktender-view"]["metadata"]["labels"]["rbac.authorization.k8s.io/aggregate-to-view"] == "true"
+    assert roles["locktender-edit"]["metadata"]["labels"]["rbac.authorization.k8s.io/aggregate-to-edit"] == "true"
+
+
+def test_the_uninstall_deletes_its_own_policies_only() -> None:
+    role = next(
+        item
+        for item in objects()
+        if item["kind"] == "ClusterRole" and item["metadata"]["name"] == "locktender-release-all"
+    )
+    (deleting,) = [rule for rule in role["rules"] if "delete" in rule["verbs"]]
+    policies = {item["metadata"]["name"] for item in objects() if "Admission" in item["kind"]}
+    assert set(deleting["resourceNames"]) == policies
