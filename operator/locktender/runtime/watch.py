@@ -4,6 +4,8 @@ No create, update, delete, timer or daemon handlers: they would add finalizers a
 """
 
 import asyncio
+import dataclasses
+import ssl
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,6 +15,20 @@ from locktender.runtime.queue import WorkQueue
 from locktender.settings import GROUP, LABEL_GATE, LABEL_MIGRATION, MANAGED_BY, VERSION
 
 Labels = Mapping[str, str]
+
+
+class ClusterConnection(kopf.ConnectionInfo):
+    """A connection that accepts cluster CAs of before RFC 5280 was enforced.
+
+    Python 3.13 asks for extensions (key usage, authority key identifier) that the CAs of many running clusters do not have.
+    The chain, the host name and the dates are verified as ever.
+    """
+
+    def as_ssl_context(self) -> ssl.SSLContext:
+        """The context for the API server."""
+        context = super().as_ssl_context()
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        return context
 
 
 def registry(queue: WorkQueue, on_sign_of_life: Callable[[], None]) -> kopf.OperatorRegistry:
@@ -26,7 +42,10 @@ def registry(queue: WorkQueue, on_sign_of_life: Callable[[], None]) -> kopf.Oper
 
     @kopf.on.login(registry=handlers)
     def login(**keywords: Any) -> Any:
-        return kopf.login_with_service_account(**keywords) or kopf.login_with_kubeconfig(**keywords)
+        found = kopf.login_with_service_account(**keywords) or kopf.login_with_kubeconfig(**keywords)
+        if found is None:
+            raise kopf.LoginError("neither a service account nor a kubeconfig was found")
+        return ClusterConnection(**{item.name: getattr(found, item.name) for item in dataclasses.fields(found)})
 
     @kopf.on.event(GROUP, VERSION, "databasemigrations", registry=handlers)
     async def migration(namespace: str | None, name: str | None, **_: Any) -> None:
