@@ -16,11 +16,11 @@ DIGEST = "sha256:" + "0123456789abcdef" * 4
 EVERYTHING = (
     "--set=metrics.serviceMonitor.enabled=true,networkPolicy.enabled=true,crds.keep=false,logLevel=DEBUG",
     "--set=serviceAccount.annotations.a=b,podLabels.team=shop,podAnnotations.a=b,priorityClassName=high,nodeSelector.disk=ssd",
-    "--set-json=tolerations=[{\"operator\":\"Exists\"}]",
-    "--set-json=affinity={\"nodeAffinity\":{}}",
-    "--set-json=networkPolicy.metricsFrom=[{\"namespaceSelector\":{}}]",
-    "--set-json=imagePullSecrets=[{\"name\":\"registry\"}]",
-)  # fmt: skip
+    '--set-json=tolerations=[{"operator":"Exists"}]',
+    '--set-json=affinity={"nodeAffinity":{}}',
+    '--set-json=networkPolicy.metricsFrom=[{"namespaceSelector":{}}]',
+    '--set-json=imagePullSecrets=[{"name":"registry"}]',
+)
 NAMESPACED = ("--set=watch.namespaces={shop,billing}",)
 
 
