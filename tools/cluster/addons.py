@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tools.cluster.api import Api, Manifest
 from tools.cluster.configuration import NODE_NAME
-from tools.cluster.settings import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tools.cluster.api import Api, Manifest
+    from tools.cluster.settings import Settings
 
 STORAGE_CLASS = "standard"
 VOLUME_SIZE = "2Gi"
@@ -93,11 +96,19 @@ def _dns(settings: Settings) -> list[tuple[str, Manifest]]:
     ]
     rbac = "/apis/rbac.authorization.k8s.io/v1"
     group = "rbac.authorization.k8s.io"
-    ports = [{"name": f"dns-{p.lower()}", "protocol": p, "port": 53, "targetPort": settings.ports.dns} for p in ("UDP", "TCP")]
+    ports = [
+        {"name": f"dns-{p.lower()}", "protocol": p, "port": 53, "targetPort": settings.ports.dns}
+        for p in ("UDP", "TCP")
+    ]
     return [
         (
             f"{rbac}/clusterroles/locktender:coredns",
-            {"apiVersion": f"{group}/v1", "kind": "ClusterRole", "metadata": {"name": "locktender:coredns"}, "rules": role},
+            {
+                "apiVersion": f"{group}/v1",
+                "kind": "ClusterRole",
+                "metadata": {"name": "locktender:coredns"},
+                "rules": role,
+            },
         ),
         (
             f"{rbac}/clusterrolebindings/locktender:coredns",

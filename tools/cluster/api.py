@@ -6,11 +6,13 @@ import http.client
 import json
 import ssl
 import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tools.cluster.settings import ClusterError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 Manifest = dict[str, Any]
 

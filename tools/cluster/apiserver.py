@@ -14,7 +14,7 @@ import shutil
 import socket
 import tempfile
 from pathlib import Path
-from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
 from tools.cluster import golang, pki, processes
 from tools.cluster.api import Api, wait_for
@@ -22,6 +22,9 @@ from tools.cluster.cache import locked
 from tools.cluster.control_plane import ControlPlane
 from tools.cluster.progress import Progress
 from tools.cluster.settings import VERSIONS, ClusterError, Ports, checked_version
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 ADDRESS = "127.0.0.1"
 # The address in the service `kubernetes`, which must not be a loopback one. No pod runs to use it (RFC 5737).
@@ -36,7 +39,12 @@ class ApiServer:
     """A context manager that starts an API server and removes it with all its data."""
 
     def __init__(
-        self, version: str = VERSIONS[0], *, controller_manager: bool = False, state: Path | None = None, quiet: bool = True
+        self,
+        version: str = VERSIONS[0],
+        *,
+        controller_manager: bool = False,
+        state: Path | None = None,
+        quiet: bool = True,
     ) -> None:
         """`state`: a folder for its data, a temporary one by default; both are deleted at the end."""
         self.version = checked_version(version)
@@ -44,7 +52,7 @@ class ApiServer:
         self._state = state
         self._progress = Progress(quiet=quiet)
 
-    def __enter__(self) -> ApiServer:
+    def __enter__(self) -> Self:
         """Build what is missing, start, wait until ready. ClusterError when it does not start."""
         self._state = self._state or Path(tempfile.mkdtemp(prefix="locktender-apiserver-"))
         try:
@@ -54,7 +62,9 @@ class ApiServer:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Stop the processes and delete the data."""
         stop(self.state)
 
@@ -103,7 +113,11 @@ def start(
         )
         for file, identity in (("kubeconfig", "admin"), ("controller-manager.kubeconfig", "controller-manager")):
             pki.write_kubeconfig(state / file, plane.server, state / "pki", identity)
-        described = {"etcd": plane.etcd, "kube-apiserver": plane.apiserver, "kube-controller-manager": plane.controller_manager}
+        described = {
+            "etcd": plane.etcd,
+            "kube-apiserver": plane.apiserver,
+            "kube-controller-manager": plane.controller_manager,
+        }
         for name in wanted:
             processes.ensure(state, described[name](), die_with_parent=mine)
         _wait(state, plane, wanted)

@@ -9,13 +9,18 @@ import hashlib
 import os
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tools.cluster import cache
-from tools.cluster.progress import Progress
-from tools.cluster.settings import ClusterError
+from tools.cluster.settings import ClusterError, cache_root
+
+if TYPE_CHECKING:
+    from tools.cluster.progress import Progress
 
 
-def archive(name: str, key: str, arguments: tuple[str, ...], progress: Progress, environment: dict[str, str] | None = None) -> Path:
+def archive(
+    name: str, key: str, arguments: tuple[str, ...], progress: Progress, environment: dict[str, str] | None = None
+) -> Path:
     """The OCI archive of image `name` whose inputs have the content key `key`, built by `buildah build` if missing.
 
     `arguments` end with the context folder.
@@ -23,7 +28,7 @@ def archive(name: str, key: str, arguments: tuple[str, ...], progress: Progress,
 
     def make(folder: Path) -> None:
         progress.say(f"building {name}")
-        with cache.locked(cache.cache_root() / "buildah.lock"):
+        with cache.locked(cache_root() / "buildah.lock"):
             run("build", "--isolation", "chroot", "--layers=false", "--timestamp", "0", "--pull=never", "--quiet",
                 "--tag", name, *arguments, environment=environment)  # fmt: skip
             run("rm", "--all")  # stages that a build left behind
@@ -34,7 +39,7 @@ def archive(name: str, key: str, arguments: tuple[str, ...], progress: Progress,
 
 def run(*arguments: str, environment: dict[str, str] | None = None) -> str:
     """The output of `buildah ARGUMENTS` on a store of our own in the cache. ClusterError with its message."""
-    store = cache.cache_root() / "buildah"
+    store = cache_root() / "buildah"
     policy = store / "policy.json"
     if not policy.is_file():
         store.mkdir(parents=True, exist_ok=True)
@@ -44,7 +49,9 @@ def run(*arguments: str, environment: dict[str, str] | None = None) -> str:
     signed = ("--signature-policy", str(policy)) if verb in {"build", "push", "pull"} else ()
     # In a mount namespace of its own, so that what it mounts goes when it ends, however it ends.
     command = ("nice", "unshare", "--mount", "buildah", *where, verb, *signed, *rest)
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **(environment or {})})
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, **(environment or {})}
+    )
     if done.returncode != 0:
         raise ClusterError(f"buildah {verb} failed:\n{(done.stdout + done.stderr).strip()[-3000:]}")
     return done.stdout
@@ -58,7 +65,7 @@ def tree_key(folder: Path) -> str:
         relative = path.relative_to(folder)
         if path.is_dir() or ignored(relative):
             continue
-        data = os.readlink(path).encode() if path.is_symlink() else path.read_bytes()
+        data = str(path.readlink()).encode() if path.is_symlink() else path.read_bytes()
         digest.update(f"{relative}\0{path.lstat().st_mode & 0o111}\0{len(data)}\0".encode() + data)
     return digest.hexdigest()[:16]
 

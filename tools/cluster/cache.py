@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import os
 import shutil
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tools.cluster.settings import cache_root
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 
 def key_of(*parts: str | bytes | Path) -> str:
@@ -56,5 +58,5 @@ def entry(kind: str, name: str, make: Callable[[Path], None], waiting: Callable[
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
         make(draft)
-        os.replace(draft, final)
+        draft.replace(final)
     return final

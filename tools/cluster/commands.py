@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from tools.cluster import addons, apiserver, golang, images, network, node, processes, provider, teardown
+from tools.cluster import addons, apiserver, images, network, node, postgres_binaries, processes, provider
 from tools.cluster.cache import locked
 from tools.cluster.progress import Progress
 from tools.cluster.settings import VERSIONS, ClusterError, Settings, checked_version
@@ -104,7 +104,12 @@ def _recycle(_: argparse.Namespace, progress: Progress) -> int:
 def _images(chosen: argparse.Namespace, progress: Progress) -> int:
     from tools.cluster import project_images
 
-    wanted = chosen.names or ["base", *(f"postgres:{major}" for major in images.postgres_binaries.MAJORS), "operator", "runner"]
+    wanted = chosen.names or [
+        "base",
+        *(f"postgres:{major}" for major in postgres_binaries.MAJORS),
+        "operator",
+        "runner",
+    ]
     for name in wanted:
         kind, _, major = name.partition(":")
         if kind == "postgres":

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tools.cluster.settings import Settings
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tools.cluster.settings import Settings
 
 NODE_NAME = "node1"
 PAUSE_IMAGE = "localhost/locktender/pause:1"

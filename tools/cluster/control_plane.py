@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tools.cluster.processes import Program
-from tools.cluster.settings import Ports
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tools.cluster.settings import Ports
 
 
 @dataclass(frozen=True)

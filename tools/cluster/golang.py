@@ -9,10 +9,13 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tools.cluster import cache
-from tools.cluster.progress import Progress
-from tools.cluster.settings import VERSIONS, ClusterError
+from tools.cluster.settings import VERSIONS, ClusterError, cache_root
+
+if TYPE_CHECKING:
+    from tools.cluster.progress import Progress
 
 MODULES = Path(__file__).parent / "go"
 GO_FLAGS = ("-mod=readonly", "-trimpath", "-buildvcs=false", "-pgo=off")
@@ -61,7 +64,11 @@ CONTAINERD = Stage(
 )
 COREDNS = Stage("coredns", "coredns", (".",), 50)
 HELM = Stage(
-    "helm", "helm", ("helm.sh/helm/v4/cmd/helm",), 70, ldflags="-s -w -X helm.sh/helm/v4/internal/version.version=v4.3.1"
+    "helm",
+    "helm",
+    ("helm.sh/helm/v4/cmd/helm",),
+    70,
+    ldflags="-s -w -X helm.sh/helm/v4/internal/version.version=v4.3.1",
 )
 
 
@@ -116,7 +123,7 @@ def _name(stage: Stage, go: str) -> str:
 
 
 def _folder(stage: Stage, go: str) -> Path:
-    return cache.cache_root() / "go" / _name(stage, go)
+    return cache_root() / "go" / _name(stage, go)
 
 
 def _stage(stage: Stage, go: str, progress: Progress) -> Path:
@@ -126,7 +133,17 @@ def _stage(stage: Stage, go: str, progress: Progress) -> Path:
         for package, program in zip(stage.packages, stage.programs(), strict=True):
             tags = ("-tags", stage.tags) if stage.tags else ()
             output = str(folder / program)
-            _go("build", *GO_FLAGS, "-ldflags", stage.ldflags, *tags, "-o", output, package, folder=MODULES / stage.module)
+            _go(
+                "build",
+                *GO_FLAGS,
+                "-ldflags",
+                stage.ldflags,
+                *tags,
+                "-o",
+                output,
+                package,
+                folder=MODULES / stage.module,
+            )
         progress.say(f"compiled {', '.join(stage.programs())} in {time.monotonic() - begun:.0f} s")
 
     return cache.entry(

@@ -1,9 +1,9 @@
 """The images that demos and tests use, and their way into the cluster.
 
-    pause       a pod's first process          images/pause
-    base        Debian with Python 3.13        debootstrap, stands in for the public base image
-    postgres    a server of each major         images/postgres on the base
-    operator, runner                           the Dockerfile at the repository root (project_images.py)
+pause       a pod's first process          images/pause
+base        Debian with Python 3.13        debootstrap, stands in for the public base image
+postgres    a server of each major         images/postgres on the base
+operator, runner                           the Dockerfile at the repository root (project_images.py)
 """
 
 from __future__ import annotations
@@ -13,13 +13,16 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tools.cluster import buildah, cache, postgres_binaries
 from tools.cluster.configuration import PAUSE_IMAGE
 from tools.cluster.network import run
 from tools.cluster.processes import running
-from tools.cluster.progress import Progress
-from tools.cluster.settings import ClusterError, Settings
+from tools.cluster.settings import ClusterError, Settings, cache_root
+
+if TYPE_CHECKING:
+    from tools.cluster.progress import Progress
 
 HERE = Path(__file__).parent / "images"
 BASE_IMAGE = "localhost/locktender/base:trixie"
@@ -106,13 +109,16 @@ def from_folder(name: str, folder: Path, arguments: tuple[str, ...], file: Path 
     if not any(argument.startswith("BASE_IMAGE=") for argument in arguments):
         given += ["--build-arg", f"BASE_IMAGE={BASE_IMAGE}"]
     key = cache.key_of(below.key, dockerfile, buildah.tree_key(folder), " ".join(arguments))
-    return Image(qualified(name), buildah.archive(qualified(name), key, (*given, "--file", str(dockerfile), str(folder)), progress))
+    return Image(
+        qualified(name),
+        buildah.archive(qualified(name), key, (*given, "--file", str(dockerfile), str(folder)), progress),
+    )
 
 
 def loaded_base(progress: Progress) -> Image:
     """The base image, present in the build store, which may have been emptied since the archive was made."""
     image = base(progress)
-    with cache.locked(cache.cache_root() / "base.lock"):
+    with cache.locked(cache_root() / "base.lock"):
         try:
             buildah.run("inspect", "--type", "image", BASE_IMAGE)
         except ClusterError:

@@ -1,6 +1,6 @@
 """Brings the node up, step by step, each step a no-op when its result is there; so `up` repairs what is broken.
 
-    lock -> check -> build -> node.json -> bridge -> certificates -> etcd, API server, ... -> image -> add-ons -> Ready
+lock -> check -> build -> node.json -> bridge -> certificates -> etcd, API server, ... -> image -> add-ons -> Ready
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import threading
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tools.cluster import addons, configuration, golang, images, network, pki, processes, requirements, teardown
 from tools.cluster.api import Api, wait_for
@@ -16,12 +16,25 @@ from tools.cluster.cache import locked
 from tools.cluster.configuration import NODE_NAME
 from tools.cluster.control_plane import ControlPlane
 from tools.cluster.processes import Program
-from tools.cluster.progress import Progress
 from tools.cluster.settings import ClusterError, Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tools.cluster.progress import Progress
 
 READY_SECONDS = 90
 # In the order of starting. What fails here is named by its own log.
-COMPONENTS = ("containerd", "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "coredns", "kube-proxy", "kubelet")
+COMPONENTS = (
+    "containerd",
+    "etcd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "coredns",
+    "kube-proxy",
+    "kubelet",
+)
 TOOLS = ("kubectl", "helm", "ctr")
 
 
@@ -124,7 +137,14 @@ def _remember(settings: Settings) -> None:
 
 
 def _identities(settings: Settings) -> None:
-    names = ("127.0.0.1", settings.address, settings.kubernetes_service, "localhost", NODE_NAME, "kubernetes.default.svc")
+    names = (
+        "127.0.0.1",
+        settings.address,
+        settings.kubernetes_service,
+        "localhost",
+        NODE_NAME,
+        "kubernetes.default.svc",
+    )
     pki.create(settings.pki, names, pki.client_identities(NODE_NAME))
     server = f"https://{settings.address}:{settings.ports.apiserver}"
     for identity in pki.client_identities(NODE_NAME):
@@ -162,7 +182,9 @@ def _described(node: Node) -> dict[str, Program]:
     coredns = (programs["coredns"], "-conf", str(files["corefile"]))
     all_programs = {
         # containerd looks for its shim on PATH, the shim for runc.
-        "containerd": Program("containerd", containerd, (files["containerd"],), str(node.programs["containerd"].parent)),
+        "containerd": Program(
+            "containerd", containerd, (files["containerd"],), str(node.programs["containerd"].parent)
+        ),
         "etcd": plane.etcd(),
         "kube-apiserver": plane.apiserver(),
         "kube-controller-manager": plane.controller_manager(),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import base64
-import os
 import shutil
 import subprocess
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tools.cluster.settings import ClusterError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DAYS = "3650"
 NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", DAYS)
@@ -54,7 +56,7 @@ def create(folder: Path, names: tuple[str, ...], identities: tuple[Identity, ...
         # The kubelet serves under its client certificate too, so every certificate carries the names.
         _signed(draft, identity.file, f"{group}/CN={identity.user}", f"subjectAltName={alternatives}")
     _openssl(draft, "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", "sa.key")
-    os.replace(draft, folder)
+    draft.replace(folder)
 
 
 def write_kubeconfig(path: Path, server: str, pki: Path, identity: str) -> None:
@@ -83,7 +85,9 @@ users:
 
 
 def _signed(folder: Path, name: str, subject: str, *extensions: str) -> None:
-    added = [part for extension in (*extensions, "extendedKeyUsage=serverAuth,clientAuth") for part in ("-addext", extension)]
+    added = [
+        part for extension in (*extensions, "extendedKeyUsage=serverAuth,clientAuth") for part in ("-addext", extension)
+    ]
     authority = ("-CA", "ca.crt", "-CAkey", "ca.key")
     output = ("-keyout", f"{name}.key", "-out", f"{name}.crt")
     _openssl(folder, "req", "-x509", *NEW_KEY, *authority, *output, "-subj", subject, *added)

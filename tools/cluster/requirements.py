@@ -7,11 +7,13 @@ import shutil
 import socket
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tools.cluster import golang, network, processes
-from tools.cluster.cache import cache_root
-from tools.cluster.progress import Progress
-from tools.cluster.settings import ClusterError, Settings
+from tools.cluster.settings import ClusterError, Settings, cache_root
+
+if TYPE_CHECKING:
+    from tools.cluster.progress import Progress
 
 # Debian packages by a program that they bring.
 PACKAGES = {
@@ -70,7 +72,11 @@ def _go(settings: Settings) -> list[str]:
         return ["Go is not on PATH. Install Go 1.26.6 or newer: https://go.dev/doc/install"]
     version = golang.go_version()
     number = tuple(int(part) for part in version.removeprefix("go").split("-")[0].split(".")[:3])
-    return [] if number >= (1, 26, 6) else [f"{version} is too old. Install Go 1.26.6 or newer: https://go.dev/doc/install"]
+    return (
+        []
+        if number >= (1, 26, 6)
+        else [f"{version} is too old. Install Go 1.26.6 or newer: https://go.dev/doc/install"]
+    )
 
 
 def _kernel() -> list[str]:
@@ -106,12 +112,12 @@ def _ports(settings: Settings) -> list[str]:
     for component in COMPONENTS:
         if processes.running(settings.state, component):
             continue
-        for port in settings.ports.of(component):
-            if any(_taken(address, port) for address in ("127.0.0.1", settings.address)):
-                lines.append(
-                    f"Port {port} ({component}) is in use. See who: ss -ltnp 'sport = :{port}'. "
-                    "Stop it, or set LOCKTENDER_PORT_OFFSET=1000."
-                )
+        lines += [
+            f"Port {port} ({component}) is in use. See who: ss -ltnp 'sport = :{port}'. "
+            "Stop it, or set LOCKTENDER_PORT_OFFSET=1000."
+            for port in settings.ports.of(component)
+            if any(_taken(address, port) for address in ("127.0.0.1", settings.address))
+        ]
     return lines
 
 
@@ -128,7 +134,8 @@ def _taken(address: str, port: int) -> bool:
 def _other_kubernetes(settings: Settings) -> list[str]:
     if (settings.state / "node.json").exists() or not network.foreign_chains():
         return []
-    return [
+    message = (
         "The packet filter has the chains of another Kubernetes (KUBE-*), and one network carries one node. "
         "Stop that one, or give this one a network of its own: LOCKTENDER_NETNS=locktender"
-    ]
+    )
+    return [message]

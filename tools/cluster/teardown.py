@@ -9,11 +9,13 @@ import shutil
 import time
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tools.cluster import network, processes
-from tools.cluster.progress import Progress
 from tools.cluster.settings import ClusterError, Ports, Settings
+
+if TYPE_CHECKING:
+    from tools.cluster.progress import Progress
 
 # What the kubelet, kube-proxy and the CNI plugins change in the kernel.
 KERNEL_SETTINGS = (
@@ -155,7 +157,10 @@ def _remove_cgroups(cgroups: list[Path]) -> None:
 
 def _unmount_below(*folders: Path) -> None:
     for _ in range(3):
-        mounts = [line.split()[1].encode().decode("unicode_escape") for line in Path("/proc/self/mounts").read_text().splitlines()]
+        mounts = [
+            line.split()[1].encode().decode("unicode_escape")
+            for line in Path("/proc/self/mounts").read_text().splitlines()
+        ]
         ours = [mount for mount in mounts if any(mount == str(f) or mount.startswith(f"{f}/") for f in folders)]
         for mount in reversed(ours):
             network.run("umount", "--lazy", mount, check=False)
