@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 
 DAYS = "3650"
 NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", DAYS)
+# Python 3.13 checks certificates strictly (RFC 5280): an authority must say that it signs, a leaf that it does not.
+CA_USE = "keyUsage=critical,keyCertSign,cRLSign"
+LEAF = (
+    "basicConstraints=critical,CA:FALSE",
+    "keyUsage=critical,digitalSignature",
+    "extendedKeyUsage=serverAuth,clientAuth",
+)
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,20 @@ def create(folder: Path, names: tuple[str, ...], identities: tuple[Identity, ...
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True, mode=0o700)
     alternatives = ",".join(f"IP:{n}" if n.replace(".", "").isdigit() else f"DNS:{n}" for n in names)
-    _openssl(draft, "req", "-x509", *NEW_KEY, "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=locktender")
+    _openssl(
+        draft,
+        "req",
+        "-x509",
+        *NEW_KEY,
+        "-keyout",
+        "ca.key",
+        "-out",
+        "ca.crt",
+        "-subj",
+        "/CN=locktender",
+        "-addext",
+        CA_USE,
+    )
     _signed(draft, "apiserver", "/CN=kube-apiserver", f"subjectAltName={alternatives}")
     for identity in identities:
         group = f"/O={identity.group}" if identity.group else ""
@@ -85,9 +105,7 @@ users:
 
 
 def _signed(folder: Path, name: str, subject: str, *extensions: str) -> None:
-    added = [
-        part for extension in (*extensions, "extendedKeyUsage=serverAuth,clientAuth") for part in ("-addext", extension)
-    ]
+    added = [part for extension in (*extensions, *LEAF) for part in ("-addext", extension)]
     authority = ("-CA", "ca.crt", "-CAkey", "ca.key")
     output = ("-keyout", f"{name}.key", "-out", f"{name}.crt")
     _openssl(folder, "req", "-x509", *NEW_KEY, *authority, *output, "-subj", subject, *added)

@@ -55,7 +55,8 @@ MAJORS = tuple(WHEELS)
 def install(major: int) -> Path:
     """The folder with bin/, lib/ and share/ of PostgreSQL `major` (14 to 18), downloaded once.
 
-    Other users may read it: a server refuses to run as root. ClusterError when the download or a library is missing.
+    A server refuses to run as root: when the cache is below root's home, copy the folder for the user who runs it.
+    ClusterError when the download or a library is missing.
     """
     if major not in WHEELS:
         raise ClusterError(f"PostgreSQL {major} is not among the pinned ones: {', '.join(map(str, MAJORS))}.")
