@@ -65,7 +65,9 @@ def parse(url: str | None = None) -> Target:
     """The Target of `url`, by default that of the environment. Raises ConnectionRefused/InvalidUrl, which never quotes the URL."""
     given = os.environ.get(URL_VARIABLE, "") if url is None else url
     if not given.strip():
-        raise ConnectionRefused(Reason.INVALID_URL, f"No database URL: set {URL_VARIABLE}, or the Secret it is read from.")
+        raise ConnectionRefused(
+            Reason.INVALID_URL, f"No database URL: set {URL_VARIABLE}, or the Secret it is read from."
+        )
     match = _SCHEME.match(given.strip())
     if match is None:
         said = "The database URL does not begin with postgres:// or postgresql://. Correct the value in the Secret."
@@ -78,7 +80,9 @@ def parse(url: str | None = None) -> Target:
     except psycopg.Error as problem:
         unknown = re.search(r'invalid URI query parameter: "(\w+)"', str(problem))
         what = f"its parameter {unknown.group(1)} is not one of libpq's" if unknown else "it is malformed"
-        advice = "Percent-encode special characters of the password (@ is %40, / is %2F), and leave only libpq's parameters."
+        advice = (
+            "Percent-encode special characters of the password (@ is %40, / is %2F), and leave only libpq's parameters."
+        )
         raise ConnectionRefused(Reason.INVALID_URL, f"The database URL cannot be used: {what}. {advice}") from None
     password = parameters.pop("password", "") or os.environ.get("PGPASSWORD", "")
     redact.learn(password)
@@ -125,7 +129,9 @@ def require_supported(connection: Connection) -> int:
     major = connection.info.server_version // 10_000
     if major not in SUPPORTED_MAJORS:
         supported = f"{SUPPORTED_MAJORS[0]} to {SUPPORTED_MAJORS[-1]}"
-        raise ConnectionRefused(Reason.UNSUPPORTED_SERVER, f"The server is PostgreSQL {major}; Locktender supports {supported}.")
+        raise ConnectionRefused(
+            Reason.UNSUPPORTED_SERVER, f"The server is PostgreSQL {major}; Locktender supports {supported}."
+        )
     return major
 
 
@@ -156,7 +162,7 @@ def client_conninfo(target: Target) -> str:
 
 
 def _variables() -> dict[str, str]:
-    """libpq's environment variable of each parameter that has one."""
+    """The environment variable that libpq reads for each parameter that has one."""
     return {
         option.keyword.decode(): option.envvar.decode()
         for option in pq.Conninfo.get_defaults()

@@ -126,7 +126,11 @@ class Interrupted(RunnerError):
 
 # A refused session has no SQLSTATE in libpq, only text: (pattern, reason, advice). First match wins.
 _REFUSALS: tuple[tuple[str, Reason, str], ...] = (
-    (r"starting up|shutting down|recovery mode|not yet accepting|57P03", Reason.DATABASE_STARTING_UP, "It is tried again."),
+    (
+        r"starting up|shutting down|recovery mode|not yet accepting|57P03",
+        Reason.DATABASE_STARTING_UP,
+        "It is tried again.",
+    ),
     (
         r"too many clients|remaining connection slots|too many connections|no more connections",
         Reason.TOO_MANY_CONNECTIONS,
@@ -193,7 +197,9 @@ def _server_error(error: Any) -> RunnerError:
         advice = "The server is a standby or read-only; point the URL at the primary."
         return RunnerError(Reason.PERMISSION_DENIED, f"{said}. {advice}", sqlstate=state)
     if state == "55P03":
-        return RunnerError(Reason.LOCK_TIMEOUT, f"{said}. Find the session that holds the lock and try again.", sqlstate=state)
+        return RunnerError(
+            Reason.LOCK_TIMEOUT, f"{said}. Find the session that holds the lock and try again.", sqlstate=state
+        )
     if state == "57014":
         return RunnerError(Reason.STATEMENT_TIMEOUT, f"{said}.", sqlstate=state)
     if is_lost(error):
@@ -206,4 +212,6 @@ def is_lost(error: Any) -> bool:
     state = getattr(error, "sqlstate", None)
     from psycopg import OperationalError
 
-    return isinstance(error, OperationalError) and (state is None or state[:2] == "08" or state in ("57P01", "57P02", "57P03", "57P05"))
+    return isinstance(error, OperationalError) and (
+        state is None or state[:2] == "08" or state in ("57P01", "57P02", "57P03", "57P05")
+    )

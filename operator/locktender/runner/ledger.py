@@ -1,8 +1,8 @@
 """Our own tables in the database, in the schema `locktender`. Made when missing; what a role may not do is told as SQL to run.
 
-    db_backups         a row for each published backup         (an index; the manifests are the truth)
-    runs               a row for each attempt of a migration   (the fence)
-    schema_migrations  a row for each applied SQL file         (restored together with the schema it describes)
+db_backups         a row for each published backup         (an index; the manifests are the truth)
+runs               a row for each attempt of a migration   (the fence)
+schema_migrations  a row for each applied SQL file         (restored together with the schema it describes)
 """
 
 from psycopg import errors as pg

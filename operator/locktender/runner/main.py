@@ -22,7 +22,9 @@ def parser() -> argparse.ArgumentParser:
         prog="locktender runner", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     programs = top.add_subparsers(dest="program", metavar="PROGRAM", required=True)
-    programs.add_parser("backup", help="dump the database into LOCKTENDER_BACKUP_DIR, verified in full, under LOCKTENDER_BACKUP_ID")
+    programs.add_parser(
+        "backup", help="dump the database into LOCKTENDER_BACKUP_DIR, verified in full, under LOCKTENDER_BACKUP_ID"
+    )
     programs.add_parser("agent", help="hold the fence of a migration until SIGTERM (a sidecar)")
     programs.add_parser("agent-wait", help="wait until the agent of this pod holds the fence (its postStart hook)")
     actions = programs.add_parser("sql", help="apply, undo or list SQL migration files").add_subparsers(
@@ -30,7 +32,9 @@ def parser() -> argparse.ArgumentParser:
     )
     up = actions.add_parser("up", help="apply the files that are not applied yet, oldest first")
     up.add_argument("--to", metavar="VERSION", help="stop after this version (14 digits)")
-    up.add_argument("--allow-out-of-order", action="store_true", help="also apply files older than the newest applied one")
+    up.add_argument(
+        "--allow-out-of-order", action="store_true", help="also apply files older than the newest applied one"
+    )
     down = actions.add_parser("down", help="undo applied files, newest first")
     how_far = down.add_mutually_exclusive_group()
     how_far.add_argument("--to", metavar="VERSION", help="undo everything newer than this version")
@@ -38,7 +42,9 @@ def parser() -> argparse.ArgumentParser:
     status = actions.add_parser("status", help="list the files and whether they are applied")
     status.add_argument("--output", choices=("text", "json"), default="text")
     for each in (up, down, status):
-        each.add_argument("--path", metavar="DIR", help="the files (default LOCKTENDER_MIGRATIONS_DIR, then db/migrations)")
+        each.add_argument(
+            "--path", metavar="DIR", help="the files (default LOCKTENDER_MIGRATIONS_DIR, then db/migrations)"
+        )
     return top
 
 

@@ -8,7 +8,9 @@ WITHHELD = "(withheld: it may hold row values)"
 _SHORTEST_SECRET = 4  # characters: masking every "a" of a one-letter password would only make messages unreadable
 
 _URL = re.compile(r"([a-zA-Z][\w+.-]*://)[^\s'\"<>]*@")
-_PASSWORD = re.compile(r"((?:ssl)?password|pgpassword)(\s*[=:]\s*)('(?:[^'\\]|\\.)*'|\"[^\"]*\"|[^\s&,;\"']+)", re.IGNORECASE)
+_PASSWORD = re.compile(
+    r"((?:ssl)?password|pgpassword)(\s*[=:]\s*)('(?:[^'\\]|\\.)*'|\"[^\"]*\"|[^\s&,;\"']+)", re.IGNORECASE
+)
 _DETAIL = re.compile(r"^(.*?\b(?:DETAIL|CONTEXT|detail|context):\s+).*$", re.MULTILINE)
 _secrets: set[str] = set()
 

@@ -33,7 +33,7 @@ def write(report: dict[str, Any]) -> None:
     target = path("LOCKTENDER_TERMINATION_LOG", TERMINATION_LOG)
     if target == TERMINATION_LOG and not target.exists():
         return
-    with suppress(OSError), open(target, "w", encoding="utf-8", opener=_opener) as file:  # noqa: PTH123  # needs an opener
+    with suppress(OSError), open(target, "w", encoding="utf-8", opener=_opener) as file:
         file.write(encode(report))
 
 

@@ -1,6 +1,7 @@
 """`locktender runner backup`: preflight -> snapshot -> stream -> re-read -> publish -> row. Reads top to bottom."""
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,6 @@ SCHEMA = 1  # version of the manifest's form
 
 def main() -> dict[str, Any]:
     """Back up once; the successful report. Raises RunnerError, OSError or psycopg.Error; nothing is published then."""
-    import os
-
     root, backup = path("LOCKTENDER_BACKUP_DIR", BACKUP_DIR), os.environ.get("LOCKTENDER_BACKUP_ID", "")
     if not backup:
         raise RunnerError(Reason.INTERNAL_ERROR, "LOCKTENDER_BACKUP_ID is not set: a backup needs a unique name.")
@@ -53,7 +52,9 @@ def _new(connection: Connection, target: Target, programs: clients.Clients, root
     with exported(connection) as snapshot:
         source = snapshot.source
         store.require_room(root, source.size)
-        folder = root / source.system / f"{source.oid}-{store.segment(source.database)}" / store.folder_name(started, backup)
+        folder = (
+            root / source.system / f"{source.oid}-{store.segment(source.database)}" / store.folder_name(started, backup)
+        )
         said = f"dumping {source.database}, {source.size >> 20} MiB, {source.tables} tables, with pg_dump {programs.version}"
         journal.say("started", said, directory=str(folder.relative_to(root)))
         try:
@@ -86,7 +87,7 @@ def _proved(
 
 
 def _again(connection: Connection, root: Path, folder: Path) -> dict[str, Any]:
-    """This id is published already (the pod was started twice): prove it once more and report the same."""
+    """The id is published already (the pod was started twice): prove it once more and report the same."""
     manifest = json.loads((folder / store.MANIFEST).read_bytes())
     facts: dict[str, Any] = manifest["backup"]
     journal.say("found", "this backup is published already; reading it back", directory=str(folder.relative_to(root)))
@@ -140,7 +141,10 @@ def _manifest(facts: dict[str, Any], source: Source, entries: int, owner: Identi
         "schema": SCHEMA,
         "locktender": __version__,
         "backup": facts,
-        "format": {"archive": "custom", "compression": "zstd frame around the archive" if outer else "zstd inside the archive"},
+        "format": {
+            "archive": "custom",
+            "compression": "zstd frame around the archive" if outer else "zstd inside the archive",
+        },
         "source": {
             "systemIdentifier": source.system,
             "databaseOid": source.oid,

@@ -1,9 +1,9 @@
 """The stream: pg_dump's output goes through memory once, to everyone who needs it.
 
-    pg_dump --1 MiB--> SHA-256 (raw)
-                  |--> pg_restore --file=/dev/null      decodes every byte
-                  '--> [zstd with checksum] --> SHA-256 (stored)
-                                           '--> data.dump[.zst].partial --fsync
+pg_dump --1 MiB--> SHA-256 (raw)
+              |--> pg_restore --file=/dev/null      decodes every byte
+              '--> [zstd with checksum] --> SHA-256 (stored)
+                                       '--> data.dump[.zst].partial --fsync
 """
 
 import hashlib
@@ -148,7 +148,13 @@ class _Chunks:
         self._told = now
         passed = now - self._begun
         rate = round(self._tee.raw_size / passed / (1 << 20), 1)
-        journal.say("progress", bytes=self._tee.raw_size, storedBytes=self._tee.size, seconds=round(passed, 1), mibPerSecond=rate)
+        journal.say(
+            "progress",
+            bytes=self._tee.raw_size,
+            storedBytes=self._tee.size,
+            seconds=round(passed, 1),
+            mibPerSecond=rate,
+        )
 
 
 def _require_dumped(dump: Child) -> None:
@@ -163,8 +169,12 @@ def _require_dumped(dump: Child) -> None:
         raise RunnerError(Reason.DATABASE_BUSY, f"{said}. {advice}")
     if "permission denied" in said or "row-level security" in said:
         raise RunnerError(Reason.PERMISSION_DENIED, f"{said}. Grant the role what it lacks.")
-    if any(sign in said for sign in ("terminating connection", "closed the connection", "connection to server was lost")):
-        raise RunnerError(Reason.CONNECTION_LOST, f"{dump.end()}: {said}. The server ended the session; nothing was published.")
+    if any(
+        sign in said for sign in ("terminating connection", "closed the connection", "connection to server was lost")
+    ):
+        raise RunnerError(
+            Reason.CONNECTION_LOST, f"{dump.end()}: {said}. The server ended the session; nothing was published."
+        )
     raise DumpError(Reason.DUMP_FAILED, f"{dump.end()}{': ' if said else ''}{said}. Nothing was published.")
 
 
@@ -184,7 +194,7 @@ def contents(clients: Clients, file: Path, environment: Mapping[str, str]) -> by
         if clients.outer_zstd:
             import zstandard
 
-            source = zstandard.ZstdDecompressor().stream_reader(opened)  # type: ignore[assignment]
+            source = zstandard.ZstdDecompressor().stream_reader(opened)
         with running("pg_restore", clients.contents(), quiet, feeds=True, reads=True) as lister:
             return _listed(source, lister)
 
@@ -207,5 +217,7 @@ def _listed(source: IO[bytes], lister: Child) -> bytes:
     code = lister.wait()
     feeder.join()
     if code != 0 or not listed:
-        raise DumpError(Reason.VERIFICATION_FAILED, f"{lister.end()}: the stored archive cannot be listed. Nothing was published.")
+        raise DumpError(
+            Reason.VERIFICATION_FAILED, f"{lister.end()}: the stored archive cannot be listed. Nothing was published."
+        )
     return listed

@@ -72,7 +72,9 @@ def _source(connection: Connection) -> Source:
     database, oid, size, encoding, collation, version, lsn = _one(connection, _FACTS)
     system = _one(connection, _SYSTEM)[0] if _one(connection, _MAY_ASK)[0] else "unknown"
     tables, tables_size = _one(connection, _TABLES)
-    extensions = {str(row[0]): str(row[1]) for row in connection.execute("SELECT extname, extversion FROM pg_extension")}
+    extensions = {
+        str(row[0]): str(row[1]) for row in connection.execute("SELECT extname, extversion FROM pg_extension")
+    }
     return Source(system, oid, database, size, encoding, collation, version, lsn, tables, tables_size, extensions)
 
 

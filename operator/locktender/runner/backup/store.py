@@ -1,9 +1,9 @@
 """A mounted directory as a store of backups. What has a manifest is complete; what has none is no backup.
 
-    <root>/<system identifier>/<database oid>-<database>/<utc>-<backup id>/
-        data.dump.partial -> data.dump    temp name, fsync, rename, fsync of the directory
-        toc.txt                           the archive's table of contents
-        manifest.json                     last, and only if there is none yet
+<root>/<system identifier>/<database oid>-<database>/<utc>-<backup id>/
+    data.dump.partial -> data.dump    temp name, fsync, rename, fsync of the directory
+    toc.txt                           the archive's table of contents
+    manifest.json                     last, and only if there is none yet
 """
 
 import hashlib
