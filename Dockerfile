@@ -21,24 +21,32 @@ FROM uv AS packages-runner-locked
 RUN uv export --frozen --no-dev --no-emit-project --extra runner --output-file /tmp/requirements.txt \
  && uv pip install --target /opt/locktender/site --require-hashes --only-binary :all: --requirements /tmp/requirements.txt
 
+# `packages` and `clients` are build contexts, not stages.
 FROM ${BASE_IMAGE} AS packages-operator-context
+# hadolint ignore=DL3022
 COPY --from=packages site /opt/locktender/site
 
 FROM ${BASE_IMAGE} AS packages-runner-context
+# hadolint ignore=DL3022
 COPY --from=packages site /opt/locktender/site
 
 # The package is pure Python: copied beside its dependencies, compiled once, never written again.
+# hadolint ignore=DL3006
 FROM packages-operator-${PACKAGES} AS site-operator
 COPY operator/locktender /opt/locktender/site/locktender
 RUN python3 -m compileall -q --invalidation-mode unchecked-hash /opt/locktender/site
 
+# hadolint ignore=DL3006
 FROM packages-runner-${PACKAGES} AS site-runner
 COPY operator/locktender /opt/locktender/site/locktender
 RUN python3 -m compileall -q --invalidation-mode unchecked-hash /opt/locktender/site
 
 FROM ${BASE_IMAGE} AS clients-pgdg
 ARG POSTGRES_MAJORS="14 15 16 17 18"
-# Each major's programs with the libraries that they load, made to find them beside themselves.
+SHELL ["/bin/bash", "-o", "pipefail", "-c"]
+# Each major's programs with the libraries that they load, made to find them beside themselves. No version is pinned
+# below the major: a rebuild takes the newest minor release.
+# hadolint ignore=DL3008
 RUN set -eu; \
     apt-get update; \
     apt-get install -y --no-install-recommends ca-certificates patchelf postgresql-common; \
@@ -58,8 +66,10 @@ RUN set -eu; \
     rm -rf /var/lib/apt/lists/*
 
 FROM ${BASE_IMAGE} AS clients-context
+# hadolint ignore=DL3022
 COPY --from=clients . /opt/postgresql
 
+# hadolint ignore=DL3006
 FROM clients-${CLIENTS} AS clients-chosen
 
 FROM ${BASE_IMAGE} AS operator

@@ -7,17 +7,14 @@ set -eu
 user=${POSTGRES_USER:-postgres}
 database=${POSTGRES_DB:-$user}
 
-# The volume's own folder belongs to root or carries lost+found: the data live one level below then.
-if [ ! -w "$PGDATA" ] || [ ! -O "$PGDATA" ]; then
-  PGDATA=$PGDATA/pgdata
-  export PGDATA
-fi
+# A volume's top folder belongs to root, and PostgreSQL wants one of its own.
+PGDATA=$PGDATA/pgdata
+export PGDATA
 
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
   : "${POSTGRES_PASSWORD:?is not set: the superuser needs a password}"
-  # A run that was killed half way leaves a folder that initdb refuses; build beside it and rename.
+  # Made beside its place and renamed: a container that is killed here leaves nothing that initdb would refuse.
   draft=$PGDATA.init
-  if [ -O "$PGDATA" ]; then draft=$PGDATA/.init; fi
   rm -rf "$draft"
   password=$(mktemp)
   trap 'rm -f "$password"' EXIT
@@ -26,23 +23,12 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
   initdb --pgdata="$draft" --username="$user" --pwfile="$password" --auth-local=trust --auth-host=scram-sha-256 \
     --encoding=UTF8 --locale=C.UTF-8 --no-sync ${POSTGRES_INITDB_ARGS:-} > /dev/null
   rm -f "$password"
-  echo 'host all all all scram-sha-256' >> "$draft/pg_hba.conf"
   # Replication too, for tests of base backups.
-  echo 'host replication all all scram-sha-256' >> "$draft/pg_hba.conf"
+  printf 'host all all all scram-sha-256\nhost replication all all scram-sha-256\n' >> "$draft/pg_hba.conf"
   if [ "$database" != postgres ]; then
     echo "CREATE DATABASE \"$database\" OWNER \"$user\";" | postgres --single -j -D "$draft" postgres > /dev/null
   fi
-  if [ "$draft" = "$PGDATA/.init" ]; then
-    # PG_VERSION last: it marks the cluster as complete.
-    for item in "$draft"/*; do
-      case $item in */PG_VERSION) ;; *) rm -rf "${PGDATA:?}/${item##*/}"; mv "$item" "$PGDATA/" ;; esac
-    done
-    mv "$draft/PG_VERSION" "$PGDATA/"
-    rmdir "$draft"
-    chmod 0700 "$PGDATA"
-  else
-    mv "$draft" "$PGDATA"
-  fi
+  mv "$draft" "$PGDATA"
 fi
 
 set -- -c listen_addresses='*' -c unix_socket_directories=/tmp "$@"
