@@ -67,7 +67,7 @@ check-workflows:
 	@$(WITH_GO) $(PYTHON) -m tools.checks
 
 check-rendered:
-	@$(RUN) python tools/render/render.py --check
+	@$(RUN) python -m tools.render.render --check
 
 check-imports:
 	@test ! -e operator/__init__.py || { echo "operator/__init__.py shadows the standard library: remove it" >&2; exit 1; }
@@ -78,7 +78,7 @@ format: ## Format the Python files and mend what ruff can mend
 	@$(RUN) ruff check --fix .
 
 render: ## Render the files that are made from others (CRDs in the chart, deploy/install.yaml)
-	@$(RUN) python tools/render/render.py
+	@$(RUN) python -m tools.render.render
 
 bootstrap: ## Install the Debian packages and tools that a new machine lacks
 	@tools/bootstrap/debian.sh

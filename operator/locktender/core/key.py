@@ -38,12 +38,13 @@ def of_spec(spec: Spec) -> Release:
     return Release(_hash("spec", content, spec.release)[:KEY_LENGTH], spec.migration.image or "", spec.release)
 
 
-def claim_name(secret_name: str, secret_key: str) -> str:
+def claim_name(namespace: str, secret_name: str, secret_key: str) -> str:
     """The name of the Lease that stands for a database, known by the Secret that holds its URL.
 
+    The Lease lives in the operator's own namespace: in others the operator may not touch Leases.
     Two Secrets may lead to one database; then the advisory lock in the database itself is what keeps runs apart.
     """
-    return f"locktender-database-{_hash(secret_name, secret_key)[:12]}"
+    return f"locktender-database-{_hash(namespace, secret_name, secret_key)[:12]}"
 
 
 def run_id(release_key: str, attempt: int) -> str:

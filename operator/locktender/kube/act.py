@@ -131,16 +131,17 @@ class Actor:
         """Write our run into the Lease; guarded by the version that is there now."""
         if isinstance(observation.spec, str):
             return
-        name = claim_name(observation.spec.secret.name, observation.spec.secret.key)
+        secret, home = observation.spec.secret, self.settings.lease_namespace
+        name = claim_name(observation.namespace, secret.name, secret.key)
         holder = f"{observation.name}/{observation.uid}/{run_id}"
-        where = paths.leases(observation.namespace, name)
+        where = paths.leases(home, name)
         lease = await self.client.get(where)
         try:
             if lease is None:
-                meta = {"name": name, "namespace": observation.namespace, "labels": dict([MANAGED_BY])}
+                meta = {"name": name, "namespace": home, "labels": dict([MANAGED_BY])}
                 head = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease"}
                 body = {**head, "metadata": meta, "spec": {"holderIdentity": holder}}
-                await self.client.create(paths.leases(observation.namespace), body)
+                await self.client.create(paths.leases(home), body)
             else:
                 await self.client.replace(where, {**lease, "spec": {**lease.get("spec", {}), "holderIdentity": holder}})
         except ApiError as error:

@@ -3,7 +3,7 @@
 import asyncio
 
 from locktender.api.spec import Spec
-from locktender.api.status import Status
+from locktender.api.status import Run
 from locktender.core.errors import ApiError
 from locktender.core.key import claim_name
 from locktender.core.observation import Claim, Observation
@@ -13,15 +13,18 @@ from locktender.render.names import owner_selector
 from locktender.settings import ANNOTATION_RESOLVE, ANNOTATION_RETRY, LABEL_GATE
 
 
-async def observe(client: Client, namespace: str, name: str) -> Observation | None:
-    """The world as it is now, None when there is no such DatabaseMigration. Raises ApiError."""
+async def observe(client: Client, namespace: str, name: str, lease_namespace: str) -> Observation | None:
+    """The world as it is now, None when there is no such DatabaseMigration. Raises ApiError.
+
+    `lease_namespace` is the operator's own, where the claims on databases are.
+    """
     raw = await client.get(paths.migrations(namespace, name))
     if raw is None:
         return None
-    return await _complete(client, raw)
+    return await _complete(client, raw, lease_namespace)
 
 
-async def _complete(client: Client, raw: JsonObject) -> Observation:
+async def _complete(client: Client, raw: JsonObject, lease_namespace: str) -> Observation:
     meta = raw["metadata"]
     namespace, name, uid = meta["namespace"], meta["name"], meta["uid"]
     # Pods are read before Jobs: a Job that ended in between shows more than its pod, never less.
@@ -32,7 +35,10 @@ async def _complete(client: Client, raw: JsonObject) -> Observation:
     )
     annotations = meta.get("annotations") or {}
     spec, status = parse.spec(raw), parse.status(raw)
-    claim, holder = await _claim(client, namespace, uid, spec, status)
+    claim, holder = Claim.FREE, ""
+    if isinstance(spec, Spec) and status.run is not None and status.run.active:
+        lease = paths.leases(lease_namespace, claim_name(namespace, spec.secret.name, spec.secret.key))
+        claim, holder = await _claim(client, namespace, uid, status.run, lease)
     return Observation(
         namespace=namespace,
         name=name,
@@ -51,15 +57,12 @@ async def _complete(client: Client, raw: JsonObject) -> Observation:
     )
 
 
-async def _claim(client: Client, namespace: str, uid: str, spec: Spec | str, status: Status) -> tuple[Claim, str]:
+async def _claim(client: Client, namespace: str, uid: str, run: Run, where: str) -> tuple[Claim, str]:
     """Whose the database is. A claim is as good as the run that made it: one whose run has ended, or is gone, is free.
 
     Only read while a run of ours is under way; nobody else asks.
     """
-    run = status.run
-    if isinstance(spec, str) or run is None or not run.active:
-        return Claim.FREE, ""
-    lease = await client.get(paths.leases(namespace, claim_name(spec.secret.name, spec.secret.key)))
+    lease = await client.get(where)
     parts = ((lease or {}).get("spec", {}).get("holderIdentity") or "").split("/")
     if len(parts) != 3:  # name, uid and run id, as ClaimDatabase writes them
         return Claim.FREE, ""

@@ -79,7 +79,7 @@ class Reconciler:
     async def reconcile(self, key: Key) -> float | None:
         """One pass over one DatabaseMigration; the seconds until the next one is wanted."""
         namespace, name = key
-        observation = await observe.observe(self.actor.client, namespace, name)
+        observation = await observe.observe(self.actor.client, namespace, name, self.actor.settings.lease_namespace)
         if observation is None:
             return await self._orphans(namespace, name)
         self._known.add(key)
