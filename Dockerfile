@@ -1,7 +1,7 @@
 # Two images from one file: `--target operator` (the controller) and `--target runner` (backup and migration Jobs).
 #
 # PACKAGES=locked    installs the packages of uv.lock while building; PACKAGES=context takes them, laid out the same way,
-#                    from the build context `packages` (--build-context packages=FOLDER)
+#                    compiled, from the build context `packages` (--build-context packages=FOLDER)
 # CLIENTS=pgdg       takes PostgreSQL's client programs from the PostgreSQL project's Debian repository; CLIENTS=context
 #                    from the build context `clients`, with MAJOR/bin and MAJOR/lib inside
 ARG BASE_IMAGE=docker.io/library/python:3.13-slim-trixie
@@ -15,11 +15,13 @@ COPY pyproject.toml uv.lock ./
 
 FROM uv AS packages-operator-locked
 RUN uv export --frozen --no-dev --no-emit-project --extra controller --output-file /tmp/requirements.txt \
- && uv pip install --target /opt/locktender/site --require-hashes --only-binary :all: --requirements /tmp/requirements.txt
+ && uv pip install --target /opt/locktender/site --require-hashes --only-binary :all: --requirements /tmp/requirements.txt \
+ && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/locktender/site
 
 FROM uv AS packages-runner-locked
 RUN uv export --frozen --no-dev --no-emit-project --extra runner --output-file /tmp/requirements.txt \
- && uv pip install --target /opt/locktender/site --require-hashes --only-binary :all: --requirements /tmp/requirements.txt
+ && uv pip install --target /opt/locktender/site --require-hashes --only-binary :all: --requirements /tmp/requirements.txt \
+ && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/locktender/site
 
 # `packages` and `clients` are build contexts, not stages.
 FROM ${BASE_IMAGE} AS packages-operator-context
@@ -34,12 +36,12 @@ COPY --from=packages site /opt/locktender/site
 # hadolint ignore=DL3006
 FROM packages-operator-${PACKAGES} AS site-operator
 COPY operator/locktender /opt/locktender/site/locktender
-RUN python3 -m compileall -q --invalidation-mode unchecked-hash /opt/locktender/site
+RUN python3 -m compileall -q --invalidation-mode unchecked-hash /opt/locktender/site/locktender
 
 # hadolint ignore=DL3006
 FROM packages-runner-${PACKAGES} AS site-runner
 COPY operator/locktender /opt/locktender/site/locktender
-RUN python3 -m compileall -q --invalidation-mode unchecked-hash /opt/locktender/site
+RUN python3 -m compileall -q --invalidation-mode unchecked-hash /opt/locktender/site/locktender
 
 FROM ${BASE_IMAGE} AS clients-pgdg
 ARG POSTGRES_MAJORS="14 15 16 17 18"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tools.cluster import buildah, cache, images, postgres_binaries
-from tools.cluster.settings import ClusterError
+from tools.cluster.settings import ClusterError, cache_root
 
 if TYPE_CHECKING:
     from tools.cluster.progress import Progress
@@ -44,7 +44,7 @@ def build(target: str, progress: Progress) -> images.Image:
 def _packages(extra: str, progress: Progress) -> Path:
     """A folder with the locked packages of `extra` for the images' Python."""
     uv = _uv(progress)
-    key = cache.key_of(ROOT / "uv.lock", ROOT / "pyproject.toml", extra, PYTHON, UV)
+    key = cache.key_of(images.base(progress).key, ROOT / "uv.lock", ROOT / "pyproject.toml", extra, PYTHON, UV)
 
     def lay_out(folder: Path) -> None:
         progress.say(f"collecting the locked packages of the extra {extra}")
@@ -52,13 +52,24 @@ def _packages(extra: str, progress: Progress) -> Path:
         _run(uv, "export", "--frozen", "--no-dev", "--no-emit-project", "--extra", extra, "--quiet",
              "--output-file", str(wanted))  # fmt: skip
         platform = f"{os.uname().machine}-manylinux_2_40"
-        # Bytecode is compiled in the image, by its own Python.
         _run(uv, "pip", "install", "--quiet", "--target", str(folder / "site"), "--python-version", PYTHON,
              "--python-platform", platform, "--require-hashes", "--only-binary", ":all:", "--link-mode", "copy",
              "--requirements", str(wanted))  # fmt: skip
         wanted.unlink()
+        _compile(folder / "site")
 
     return cache.entry("packages", f"{extra}-{key}", lay_out)
+
+
+def _compile(site: Path) -> None:
+    """Write the bytecode of the folder `site`, by the Python of the base image; once, where a build would do it each time."""
+    command = ("python3", "-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash", "/site")
+    with cache.locked(cache_root() / "buildah.lock"):
+        container = buildah.run("from", "--pull-never", images.BASE_IMAGE).strip()
+        try:
+            buildah.run("run", "--isolation", "chroot", "--volume", f"{site}:/site", container, "--", *command)
+        finally:
+            buildah.run("rm", container)
 
 
 def _clients() -> Path:
