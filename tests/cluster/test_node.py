@@ -157,8 +157,9 @@ def test_down_leaves_nothing_behind(state: Path):
     before = traces(state)
     assert cluster(state, "up").returncode == 0
     assert cluster(state, "images", "base").returncode == 0
-    kubectl(state, "apply", "-f", "-", stdin=POD)
-    kubectl(state, "wait", "--for=condition=Ready", "pod/sleeper", "--timeout=60s")
+    for index in range(5):
+        kubectl(state, "apply", "-f", "-", stdin=POD.replace("sleeper", f"sleeper-{index}"))
+    kubectl(state, "wait", "--for=condition=Ready", "pod", "--all", "--timeout=60s")
     containers = {path.name for path in Path(run_folder(state)).glob("io.containerd.runtime.v2.task/k8s.io/*")}
     assert cgroups_of(containers)
 
@@ -221,3 +222,17 @@ def test_a_port_in_use_is_named_before_anything_starts(state: Path):
     assert refused.returncode == 1
     assert "Port 12379 (etcd) is in use" in refused.stderr
     assert not (state / "pids").exists()
+
+
+def test_a_process_that_ended_but_was_not_collected_counts_as_stopped():
+    from tools.cluster.processes import stop_pid
+
+    ended = subprocess.Popen(["true"])
+    while Path(f"/proc/{ended.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+        time.sleep(0.01)
+
+    begun = time.monotonic()
+    stop_pid(ended.pid, grace=5.0)
+
+    assert time.monotonic() - begun < 1.0
+    ended.wait()

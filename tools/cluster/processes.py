@@ -115,6 +115,8 @@ def stop(process: Running, grace: float = 5.0) -> None:
 def stop_pid(pid: int, grace: float) -> None:
     """End the process `pid`, whose identity the caller has checked."""
     started = _started(pid)
+    if started == 0:
+        return  # it ended meanwhile; nobody may have collected it yet, and a dead process cannot be ended again
     for sent, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, 10.0)):
         try:
             os.kill(pid, sent)
