@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from locktender.core.errors import ApiError
+from locktender.core.errors import ApiError, JobRefused
 from locktender.kube import paths
 from locktender.kube.client import Client
+from locktender.runtime.reconciler import Reconciler
 from tests.apiserver.stage import Crash, dying, stage
 from tools.cluster.apiserver import ApiServer
 
@@ -143,3 +144,35 @@ async def _survives_a_death_at(kubeconfig: Path, point: int, *, after: bool) -> 
         events = await scene.client.list(f"/apis/events.k8s.io/v1/namespaces/{scene.namespace}/events")
         ours = [event["reason"] for event in events if event.get("reportingController") == "locktender.dev/controller"]
         assert len(ours) == len(set(ours)), (point, sorted(ours))
+
+
+async def test_a_job_that_the_server_refuses_is_told_and_tried_again(controller_server: Path) -> None:
+    async with stage(controller_server, "quota") as scene:
+        await scene.set_up()
+        quota = {
+            "apiVersion": "v1",
+            "kind": "ResourceQuota",
+            "metadata": {"name": "none"},
+            "spec": {"hard": {"count/jobs.batch": "0"}},
+        }
+        await scene.client.create("/api/v1/namespaces/quota/resourcequotas", quota)
+        where = "/api/v1/namespaces/quota/resourcequotas/none"
+        while not ((await scene.client.get(where)) or {}).get("status", {}).get("hard"):
+            await asyncio.sleep(0.05)
+        await scene.hold("web", "shop:v2")
+        reconciler = scene.reconciler()
+        with pytest.raises(JobRefused, match="exceeded quota"):
+            await _turn(reconciler, "quota", 10)
+        found = await scene.client.get(paths.migrations("quota", "shop-db"))
+        assert found is not None
+        ready = next(item for item in found["status"]["conditions"] if item["type"] == "Ready")
+        assert ready["reason"] == "JobRefused"
+        assert "exceeded quota" in ready["message"]
+        await scene.client.delete(where)
+        found = await scene.settle(scene.reconciler())
+        assert found["status"]["run"]["outcome"] == "Succeeded"
+
+
+async def _turn(reconciler: Reconciler, namespace: str, times: int) -> None:
+    for _ in range(times):
+        await reconciler.reconcile((namespace, "shop-db"))

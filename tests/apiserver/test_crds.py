@@ -95,9 +95,9 @@ BAD: dict[str, tuple[Body, str]] = {
     "Command without a command": ({"migration.framework": "Command"}, "framework Command needs migration.command"),
     "an empty command": ({"migration.framework": "Command", "migration.command": []}, "should have at least 1 items"),
     "Sql with a command": ({**SQL, "migration.command": ["psql"]}, "framework Sql takes no migration.command"),
-    "Sql with a rollbackCommand": (
-        {**SQL, "migration.rollbackCommand": ["psql"]},
-        "framework Sql takes no migration.rollbackCommand",
+    "pod.runAsUser of root": (
+        {"migration.pod": {"runAsUser": 0}},
+        "spec.migration.pod.runAsUser: Invalid value: 0",
     ),
     "a ConfigMap for Django": (
         {"migration.configMapRef": {"name": "files"}},
@@ -236,7 +236,6 @@ GOOD: dict[str, Body] = {
         "migration.framework": "Command",
         "migration.command": ["bin/migrate", "up"],
         "migration.image": "registry.example:5000/shop:1@sha256:" + "a" * 64,
-        "migration.rollbackCommand": ["bin/migrate", "down"],
     },
     "a preset with its own command": {
         "migration.framework": "Alembic",

@@ -39,6 +39,7 @@ class Reason(StrEnum):
     FAILED = "Failed"
     NEEDS_ATTENTION = "NeedsAttention"
     NAME_CONFLICT = "NameConflict"
+    JOB_REFUSED = "JobRefused"
     VERDICT_DISPUTED = "VerdictDisputed"
     # Steps
     BACKUP_STARTED = "BackupStarted"
@@ -85,6 +86,7 @@ REASON_DOCS: dict[Reason, str] = {
     Reason.FAILED: "A step failed for good; the old version keeps serving.",
     Reason.NEEDS_ATTENTION: "Whether the migration ran cannot be known; a person has to say.",
     Reason.NAME_CONFLICT: "A Job of the name we need exists and is not ours.",
+    Reason.JOB_REFUSED: "The API server does not accept our Job: a quota, or an admission policy of the namespace.",
     Reason.VERDICT_DISPUTED: "The Job's own end disagrees with the container's exit code.",
     Reason.BACKUP_STARTED: "The backup Job was created.",
     Reason.BACKUP_READY: "The backup was decoded in full, hashed, read again from its store and recorded.",

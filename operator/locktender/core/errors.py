@@ -2,6 +2,7 @@
 
 LocktenderError
 |-- NameTaken       a Job of our name is not ours: Stalled until a person removes it
+|-- JobRefused      the API server (a quota, an admission policy) does not take our Job: shown, and tried again
 |-- Stale           the world moved while we acted (a guarded patch failed): look again at once
 `-- ApiError        the API server refused or did not answer: retried with growing patience
 """
@@ -13,6 +14,10 @@ class LocktenderError(Exception):
 
 class NameTaken(LocktenderError):
     """An object of the name that we need exists and does not carry our owner's uid."""
+
+
+class JobRefused(LocktenderError):
+    """The API server does not accept the Job. `str()` is the sentence to show."""
 
 
 class Stale(LocktenderError):

@@ -218,6 +218,13 @@ def name_taken(job: str, namespace: str) -> str:
     )
 
 
+def job_refused(job: str, words: str) -> str:
+    return (
+        f"The API server refused Job {job}: {words} Often this is a quota or an admission policy of the namespace. "
+        "Mend it; the Job is tried again at least every minute."
+    )
+
+
 def verdict_disputed(job: str) -> str:
     return f"The container ended with exit code 0, but Job {job} is marked failed. The verdict of the container stands; look at the Job."
 

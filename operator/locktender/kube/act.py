@@ -17,9 +17,9 @@ from locktender.core.actions import (
     ReleaseDeployment,
     SetFinalizer,
 )
-from locktender.core.errors import ApiError, NameTaken, Stale
+from locktender.core.errors import ApiError, JobRefused, NameTaken, Stale
 from locktender.core.key import claim_name
-from locktender.core.messages import name_taken
+from locktender.core.messages import job_refused, name_taken, untrusted
 from locktender.core.observation import Observation
 from locktender.kube import paths
 from locktender.kube.client import Client
@@ -38,6 +38,7 @@ from locktender.settings import (
 )
 from locktender.telemetry import events
 
+REFUSALS = (400, 403, 413, 422)  # HTTP statuses that say no to this very Job, now and until somebody changes something
 TOLD_LIMIT = 20_000  # Events remembered as posted: about 5 MB; a forgotten one costs a call answered with 409
 IMAGE_VOLUMES_SINCE = (
     36  # minor version whose API serves image volumes without a feature gate, with a runtime that must have them
@@ -121,6 +122,8 @@ class Actor:
         try:
             await self.client.create(paths.jobs(observation.namespace), body)
         except ApiError as error:
+            if error.status in REFUSALS:
+                raise JobRefused(job_refused(action.name, untrusted(str(error)))) from error
             if error.status != 409:
                 raise
             there = await self.client.get(paths.jobs(observation.namespace, action.name))

@@ -119,7 +119,7 @@ def _sql_container(frame: Frame, *, image_volumes: bool) -> tuple[dict[str, Any]
     copy = {
         "name": "copy-migrations",
         "image": frame.action.image,
-        "command": ["cp", "-R", f"{path.rstrip('/')}/.", f"{FILES_DIR}/"],
+        "command": ["cp", "-R", f"/{path.strip('/')}/.", f"{FILES_DIR}/"],
         "securityContext": _SECURE,
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "resources": container["resources"],

@@ -11,7 +11,7 @@ from locktender.api.conditions import Reason
 from locktender.api.status import Status
 from locktender.core import decide, messages, summary
 from locktender.core.actions import EmitEvent, EnsureBackup, ReleaseDeployment
-from locktender.core.errors import ApiError, NameTaken, Stale
+from locktender.core.errors import ApiError, JobRefused, NameTaken, Stale
 from locktender.core.observation import Claim, Observation
 from locktender.kube import observe, parse, paths
 from locktender.kube.act import Actor
@@ -60,8 +60,9 @@ class Reconciler:
             log.info("%s/%s: %s; looking again", *key, reason)
             self.metrics.failed("stale")
             self.queue.failed(key)
-        except NameTaken:
-            self.metrics.failed("name_taken")
+        except (NameTaken, JobRefused) as problem:
+            log.warning("%s/%s: %s", *key, problem)
+            self.metrics.failed("job")
             self.queue.failed(key)
         except ApiError as error:
             delay = self.queue.failed(key)
@@ -94,10 +95,9 @@ class Reconciler:
                     self.metrics.released()
                 elif isinstance(action, EnsureBackup):
                     self.metrics.backup_stored(observation, int(dict(action.facts)["sizeBytes"]))
-        except NameTaken as conflict:
-            await self._store(
-                observation, summary.stalled(observation, observation.status, Reason.NAME_CONFLICT, str(conflict), now)
-            )
+        except (NameTaken, JobRefused) as problem:
+            reason = Reason.NAME_CONFLICT if isinstance(problem, NameTaken) else Reason.JOB_REFUSED
+            await self._store(observation, summary.stalled(observation, observation.status, reason, str(problem), now))
             raise
         await self._store(observation, decision.status)
         return decision.requeue
