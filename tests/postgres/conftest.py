@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.postgres.programs import end_all
 from tests.postgres.servers import MAJORS, serving
 from tools.cluster.postgres_binaries import install
 
@@ -57,3 +58,9 @@ def plain_environment(monkeypatch):
     for name in list(os.environ):
         if name.startswith(("PG", "LOCKTENDER_")):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def no_process_stays():
+    yield
+    end_all()

@@ -34,7 +34,9 @@ def main() -> int:
     try:
         target, holder = parse(), _holder()
         marks.folder().mkdir(parents=True, exist_ok=True)
-        connection = _first(target, holder, stop)
+        if marks.held().exists():
+            return _restarted(target, holder, stop)
+        connection = _first(target, holder)
         _require_wanted(connection, holder, stop)
         marks.write_access(target.url(), target.password)
         marks.mark_held()
@@ -79,14 +81,19 @@ def _holder() -> fence.Holder:
     return fence.Holder(identity, identity.pod_uid or str(uuid.uuid4()))
 
 
-def _first(target: Target, holder: fence.Holder, stop: _Stop) -> Connection:
-    """The session that holds the fence. Raises RunnerError, or keeps trying when this pod's migration may be running already."""
-    if marks.held().exists():
-        journal.say("restarted", "the agent was restarted in its pod; taking the fence again")
-        connection = _again(target, holder, stop)
-        if connection is None:
-            raise _Stopped
-        return connection
+def _restarted(target: Target, holder: fence.Holder, stop: _Stop) -> int:
+    """The agent's container was restarted while this pod's migration may be running: there is no giving up any more."""
+    journal.say("restarted", "the agent was restarted in its pod; taking the fence again")
+    connection = _again(target, holder, stop)
+    if connection is None:
+        return _end(None, target, holder)
+    journal.say("held", "the fence is held again")
+    marks.write_access(target.url(), target.password)
+    return _hold(connection, target, holder, stop)
+
+
+def _first(target: Target, holder: fence.Holder) -> Connection:
+    """The session that holds the fence. Raises RunnerError."""
     connection = connect(target, _name(holder))
     require_direct(connection)
     ledger.ensure(connection, "runs")

@@ -17,8 +17,9 @@ _FACTS = """
 """
 _SYSTEM = "SELECT system_identifier::text FROM pg_control_system()"
 _MAY_ASK = "SELECT has_function_privilege('pg_control_system()', 'EXECUTE')"
+# Of the planner's page counts: pg_table_size would queue behind whoever alters a table, without pg_dump's limit on that wait.
 _TABLES = """
-    SELECT count(*), coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint
+    SELECT count(*), coalesce(sum(c.relpages::bigint), 0)::bigint * current_setting('block_size')::bigint
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
 """
