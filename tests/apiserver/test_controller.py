@@ -157,7 +157,9 @@ async def test_a_job_that_the_server_refuses_is_told_and_tried_again(controller_
         }
         await scene.client.create("/api/v1/namespaces/quota/resourcequotas", quota)
         where = "/api/v1/namespaces/quota/resourcequotas/none"
-        while not ((await scene.client.get(where)) or {}).get("status", {}).get("hard"):
+        for _ in range(200):  # a quota holds once its controller has counted
+            if ((await scene.client.get(where)) or {}).get("status", {}).get("hard"):
+                break
             await asyncio.sleep(0.05)
         await scene.hold("web", "shop:v2")
         reconciler = scene.reconciler()
