@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,14 +33,18 @@ def locked(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[No
     The kernel drops the lock when its holder dies, however it dies.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if waiting:
-                waiting()
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    while True:
+        with path.open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if waiting:
+                    waiting()
+                fcntl.flock(file, fcntl.LOCK_EX)
+            # The one before may have deleted the file, and a third may hold a new one of that name.
+            if path.exists() and path.stat().st_ino == os.fstat(file.fileno()).st_ino:
+                yield
+                return
 
 
 def entry(kind: str, name: str, make: Callable[[Path], None], waiting: Callable[[], None] | None = None) -> Path:
