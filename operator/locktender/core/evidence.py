@@ -68,8 +68,8 @@ def judge(job: JobState, main: MainContainer, namespace: str) -> Evidence:
         return _ended(job, pod, state, main)
     never_started = state is None or not state.started
     agent = pod.container(AGENT)
-    if never_started and agent is not None and agent.exit_code not in (None, 0):
-        return _gave_up(agent)
+    if never_started and agent is not None and (gave_up := _gave_up(agent)) is not None:
+        return gave_up
     if pod.phase == "Failed":
         why = pod.message or pod.reason
         if never_started:
@@ -111,21 +111,16 @@ def _ended(job: JobState, pod: PodState, state: ContainerState, main: MainContai
     return Evidence(Finding.FAILED, reason, messages.exit_code(state.name, code or 0, state.exit_reason, words))
 
 
-def _gave_up(agent: ContainerState) -> Evidence:
-    """The agent ended before the fence was held, so the migration's container cannot start in this pod any more."""
-    report = parse(agent.exit_message)
-    if report is None:
-        words = messages.untrusted(agent.exit_message)
-        code = agent.exit_code or 0
-        return Evidence(
-            Finding.NOT_STARTED,
-            Reason.EXIT_CODE,
-            messages.exit_code(AGENT, code, agent.exit_reason, words),
-            transient=True,
-        )
-    return Evidence(
-        Finding.NOT_STARTED, report.reason, report.message, transient=report.outcome == "Waiting", report=report
-    )
+def _gave_up(agent: ContainerState) -> Evidence | None:
+    """The agent's own word that the migration's container cannot start in this pod any more.
+
+    An agent that ended without it (killed, out of memory) is restarted by the kubelet, and the migration may still start.
+    """
+    report = parse(agent.exit_message) if agent.exit_code else None
+    if report is None or report.kind != AGENT or report.outcome == "Succeeded":
+        return None
+    transient = report.outcome == "Waiting"
+    return Evidence(Finding.NOT_STARTED, report.reason, report.message, transient=transient, report=report)
 
 
 def _not_yet(job: JobState, pod: PodState, namespace: str) -> Evidence:
@@ -143,11 +138,11 @@ def _not_yet(job: JobState, pod: PodState, namespace: str) -> Evidence:
             return Evidence(Finding.WAITING, Reason.IMAGE_PULL, words)
         if state.waiting_reason in _START:
             return Evidence(Finding.WAITING, Reason.CONTAINER_START, words)
-        if state.exit_code not in (None, 0) and state.name != AGENT:
-            said = messages.exit_code(
-                state.name, state.exit_code or 0, state.exit_reason, messages.untrusted(state.exit_message)
-            )
-            return Evidence(Finding.NOT_STARTED, Reason.CONTAINER_START, said)
+        if state.exit_code not in (None, 0):
+            words = messages.untrusted(state.exit_message)
+            said = messages.exit_code(state.name, state.exit_code or 0, state.exit_reason, words)
+            restarted = state.name == AGENT  # by the kubelet; an init container that fails ends the pod
+            return Evidence(Finding.WAITING if restarted else Finding.NOT_STARTED, Reason.CONTAINER_START, said)
     if pod.unschedulable:
         return Evidence(Finding.WAITING, Reason.POD_UNSCHEDULABLE, messages.untrusted(pod.unschedulable))
     return Evidence(Finding.PENDING, Reason.POD_PENDING, messages.pod_pending(job.name, namespace))

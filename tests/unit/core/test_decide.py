@@ -268,6 +268,18 @@ def test_an_agent_that_gave_up_leaves_no_pod_that_could_start_later() -> None:
     assert world.created == ["Migrate", "Migrate"]
 
 
+def test_an_agent_that_was_killed_is_restarted_in_its_pod_and_not_by_us() -> None:
+    world = a_migration(backup={"policy": "Skip", "reason": "test"}).holds("web", "shop:v2")
+    world.settle()
+    killed = ended("agent", 137, '{"kind": "held"}', "Error")
+    world.pod_of("Migrate", a_pod(killed, ContainerState("migrate", waiting_reason="PodInitializing"))).settle()
+    assert world.created == ["Migrate"]
+    assert len(world.jobs) == 1
+    assert world.condition("Ready") == ("Unknown", "ContainerStart")
+    world.migration_ends(0).settle()
+    assert world.released == [("web", ("shop:v2",))]
+
+
 def test_a_wrong_password_fails_at_once() -> None:
     world = a_migration(backup={"policy": "Skip", "reason": "test"}).holds("web", "shop:v2")
     world.settle()
