@@ -84,7 +84,7 @@ def _agent(frame: Frame) -> dict[str, Any]:
     if frame.action.overridden:
         container["env"] += _values({"LOCKTENDER_FENCE_OVERRIDE": "1"})
     container["volumeMounts"].append({"name": "run", "mountPath": RUN_DIR})
-    wait = ["python", "-m", "locktender", "runner", "agent-wait"]
+    wait = ["python3", "-m", "locktender", "runner", "agent-wait"]
     return {**container, "restartPolicy": "Always", "lifecycle": {"postStart": {"exec": {"command": wait}}}}
 
 

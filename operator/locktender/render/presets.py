@@ -31,7 +31,7 @@ def _preset(migration: Migration) -> Preset:
     match migration.framework:
         case Framework.SQL:
             # The runner retries each lock wait itself, so a single try may be short (research: 50 to 100 ms first attempts).
-            return Preset(("python", "-m", "locktender", "runner", "sql", "up"), lock_timeout=0.1)
+            return Preset(("python3", "-m", "locktender", "runner", "sql", "up"), lock_timeout=0.1)
         case Framework.DJANGO:
             return Preset(("python", "manage.py", "migrate", "--noinput"))
         case Framework.ALEMBIC:
