@@ -81,8 +81,9 @@ def waits(ended, reason, root):
         "contents-unreadable",
     ],
 )
-def test_a_program_that_fails_leaves_nothing(servers, client_root, tmp_path, root, major, program, body, reason, words):
-    server = servers(major)
+def test_a_program_that_fails_leaves_nothing(servers, client_root, tmp_path, major, program, body, reason, words):
+    root, server = tmp_path / "store", servers(major)
+    root.mkdir()
     database = server.database()
     server.run("CREATE TABLE t AS SELECT md5(g::text) AS v FROM generate_series(1, 100000) g", database)
     clients = wrapper(client_root, tmp_path / "clients", major, program, body)

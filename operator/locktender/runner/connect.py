@@ -28,6 +28,7 @@ from locktender.runner.settings import (
 URL_VARIABLE = "LOCKTENDER_DATABASE_URL"
 _SCHEME = re.compile(r"^(postgres|postgresql)(\+\w+)?://")
 _RETRIED = frozenset({Reason.DATABASE_UNREACHABLE, Reason.DATABASE_STARTING_UP, Reason.TOO_MANY_CONNECTIONS})
+_SECRETS = ("sslpassword", "scram_client_key", "scram_server_key", "oauth_client_secret")
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 
@@ -51,7 +52,8 @@ class Target:
 
     def url(self) -> str:
         """The URL without its password, for programs that take one as an argument."""
-        rest = {key: value for key, value in self.parameters.items() if key not in ("user", "host", "port", "dbname")}
+        apart = ("user", "host", "port", "dbname", *_SECRETS)
+        rest = {key: value for key, value in self.parameters.items() if key not in apart}
         host = self.parameters.get("host", "")
         if host.startswith("/"):
             rest["host"], host = host, ""
@@ -86,7 +88,8 @@ def parse(url: str | None = None) -> Target:
         raise ConnectionRefused(Reason.INVALID_URL, f"The database URL cannot be used: {what}. {advice}") from None
     password = parameters.pop("password", "") or os.environ.get("PGPASSWORD", "")
     redact.learn(password)
-    redact.learn(parameters.get("sslpassword"))
+    for name in _SECRETS:
+        redact.learn(parameters.get(name))
     return Target(parameters, password)
 
 
@@ -155,8 +158,8 @@ def client_conninfo(target: Target) -> str:
     """What no environment variable can carry, as a connection string for `--dbname`. Raises ConnectionRefused for a secret in it."""
     variables = _variables()
     rest = {key: value for key, value in target.parameters.items() if key not in variables}
-    if "sslpassword" in rest:
-        said = "sslpassword would show in pg_dump's arguments; use a client key without a passphrase."
+    if secret := next((key for key in rest if key in _SECRETS), None):
+        said = f"{secret} would show in pg_dump's arguments, and no environment variable carries it. Leave it out of the URL."
         raise ConnectionRefused(Reason.INVALID_URL, said)
     return make_conninfo(**{**rest, "dbname": target.database})
 

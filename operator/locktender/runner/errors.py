@@ -151,9 +151,14 @@ _REFUSALS: tuple[tuple[str, Reason, str], ...] = (
 )
 
 
+def essence(text: str) -> str:
+    """`text` without the lines that may hold row values or only add to others."""
+    return "\n".join(line for line in text.splitlines() if not _ADDITION.search(line))
+
+
 def refusal(text: str) -> ConnectionRefused:
     """A failed connection, from libpq's or a client program's words."""
-    fact = redact.text(" ".join(text.split()))
+    fact = redact.text(" ".join(essence(text).split()))
     for pattern, reason, advice in _REFUSALS:
         if re.search(pattern, text):
             return ConnectionRefused(reason, f"{fact}. {advice}")
@@ -161,6 +166,7 @@ def refusal(text: str) -> ConnectionRefused:
     return ConnectionRefused(Reason.DATABASE_UNREACHABLE, f"{fact}. {advice}")
 
 
+_ADDITION = re.compile(r"\b(?:DETAIL|CONTEXT|QUERY|STATEMENT|Query was):?\s|: detail: ")
 _STORE = {
     errno.ENOSPC: (Reason.STORAGE_FULL, "Enlarge the volume or remove old backups."),
     errno.EDQUOT: (Reason.STORAGE_FULL, "Raise the quota or remove old backups."),

@@ -18,7 +18,7 @@ from typing import IO, Protocol
 from locktender.runner import journal
 from locktender.runner.backup.children import Child, running
 from locktender.runner.backup.clients import Clients
-from locktender.runner.errors import DumpError, Reason, RunnerError, refusal
+from locktender.runner.errors import DumpError, Reason, RunnerError, essence, refusal
 from locktender.runner.settings import CHUNK, PROGRESS_INTERVAL, ZSTD_LEVEL, ZSTD_THREADS
 
 
@@ -161,7 +161,7 @@ def _require_dumped(dump: Child) -> None:
     """Raises DumpError, or what the server's words mean, unless pg_dump ended with 0."""
     if dump.wait() == 0:
         return
-    said = " ".join(line.removeprefix("pg_dump: ") for line in dump.errors().splitlines() if "Query was" not in line)
+    said = " ".join(line.removeprefix("pg_dump: ") for line in essence(dump.errors()).splitlines())
     if "connection to server" in said and "failed:" in said:
         raise refusal(said)
     if "lock timeout" in said:
@@ -181,7 +181,7 @@ def _require_dumped(dump: Child) -> None:
 def _require_decoded(verifier: Child) -> None:
     """Raises DumpError/VerificationFailed unless pg_restore could decode everything it got."""
     if verifier.wait() != 0:
-        said = verifier.errors()
+        said = " ".join(essence(verifier.errors()).split())
         advice = "The dump could not be proved readable, so nothing was published."
         raise DumpError(Reason.VERIFICATION_FAILED, f"{verifier.end()}{': ' if said else ''}{said}. {advice}")
 

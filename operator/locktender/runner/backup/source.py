@@ -65,6 +65,8 @@ def exported(connection: Connection) -> Iterator[Snapshot]:
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         connection.execute("SET LOCAL statement_timeout = 0")
         connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+        if connection.info.server_version >= 170_000:
+            connection.execute("SET LOCAL transaction_timeout = 0")
         name = str(_one(connection, "SELECT pg_export_snapshot()")[0])
         yield Snapshot(name, _source(connection))
 

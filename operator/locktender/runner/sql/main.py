@@ -9,7 +9,7 @@ from typing import Any
 
 from locktender.runner import ledger, settings
 from locktender.runner.connect import Connection, connect, parse, require_direct
-from locktender.runner.errors import FenceError, Reason, RunnerError
+from locktender.runner.errors import FenceError, MigrationError, Reason, RunnerError
 from locktender.runner.sql import files, history
 from locktender.runner.sql.engine import Engine
 from locktender.runner.sql.files import Direction, Migration
@@ -22,7 +22,7 @@ from locktender.runner.sql.stepwise import Steps
 def main(options: argparse.Namespace) -> dict[str, Any]:
     """Run one action; the successful report. Raises RunnerError or psycopg.Error."""
     folder = settings.path("LOCKTENDER_MIGRATIONS_DIR", settings.MIGRATIONS_DIR)
-    migrations = files.load(folder if options.path is None else Path(options.path))
+    migrations = _load(folder if options.path is None else Path(options.path))
     if options.action == "status":
         return _status(migrations, options.output)
     with _engine() as (engine, database):
@@ -35,6 +35,15 @@ def main(options: argparse.Namespace) -> dict[str, Any]:
         else:
             todo = history.to_undo(migrations, rows, options.to, options.steps or 1)
         return _run(engine, database, todo, rows, up=up)
+
+
+def _load(folder: Path) -> list[Migration]:
+    """The files. Raises MigrationError also for what the file system refuses."""
+    try:
+        return files.load(folder)
+    except OSError as problem:
+        said = f"{problem.filename or folder} cannot be read: {problem.strerror}. Let the runner's user (65532 in a pod) read it."
+        raise MigrationError(Reason.MIGRATIONS_MISSING, said) from None
 
 
 def _run(engine: Engine, database: str, todo: Sequence[Migration], rows: dict[str, Row], *, up: bool) -> dict[str, Any]:

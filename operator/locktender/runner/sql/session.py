@@ -13,7 +13,7 @@ from psycopg import errors, pq
 
 from locktender.runner.connect import Connection
 from locktender.runner.errors import MigrationError, Reason
-from locktender.runner.settings import CANCEL_TIMEOUT
+from locktender.runner.settings import CANCEL_TIMEOUT, SAMPLE_FIRST
 
 _DONE = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK, pq.ExecStatus.EMPTY_QUERY, pq.ExecStatus.SINGLE_TUPLE)
 
@@ -27,7 +27,7 @@ class Failure(Exception):
 
 
 def send(connection: Connection, text: str, watch: Callable[[], float]) -> None:
-    """Run `text`, one or many statements. `watch` is called while it runs and returns the seconds until its next call.
+    """Run `text`, one or many statements. `watch` is called while it runs on and returns the seconds until its next call.
 
     Raises Failure. Whatever else is raised meanwhile (a signal, or by `watch`) cancels the statement first.
     """
@@ -73,7 +73,7 @@ def _send(connection: Connection, text: str, watch: Callable[[], float]) -> None
 def _wait(pgconn: pq.abc.PGconn, watch: Callable[[], float]) -> None:
     """Until a result is complete. Requests are small enough for one write, so only reading is waited for."""
     pgconn.flush()
-    pause = watch()
+    pause = SAMPLE_FIRST
     while pgconn.is_busy():
         ready, _, _ = select.select([pgconn.socket], [], [], pause)
         if ready:
