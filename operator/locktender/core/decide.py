@@ -126,6 +126,9 @@ def _continue(
         if before.done:
             continue
         if before.state is StepState.UNKNOWN:
+            if observation.deleting:  # nothing of ours runs any more, and nobody will be asked
+                status = _end(status, Outcome.UNKNOWN, Reason.NEEDS_ATTENTION, before.message or "", now)
+                requeue = AT_ONCE
             break
         result = advance(context, before)
         if observation.deleting and result.record.state in (StepState.PENDING, StepState.WAITING):

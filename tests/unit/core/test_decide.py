@@ -443,6 +443,19 @@ def test_a_deletion_waits_for_the_running_migration_and_then_lets_go() -> None:
     assert world.created == ["Backup", "Migrate"]
 
 
+def test_a_deletion_does_not_wait_for_an_answer_that_nobody_will_give() -> None:
+    world = a_migration().holds("web", "shop:v2")
+    world.settle()
+    world.backup_ends_well().settle()
+    world.settle()
+    world.jobs.clear()
+    world.settle()
+    assert world.condition("Ready") == ("False", "NeedsAttention")
+    world.deleting = True
+    world.settle()
+    assert world.finalizers == ()
+
+
 @pytest.mark.parametrize(("policy", "released"), [("Hold", []), ("Release", [("web", ("shop:v2",))])])
 def test_a_deletion_honours_on_delete(policy: str, released: list[object]) -> None:
     world = a_migration(gate={"onDelete": policy}, suspend=True).holds("web", "shop:v2")
