@@ -68,6 +68,7 @@ check-workflows:
 
 check-rendered:
 	@$(RUN) python -m tools.render.render --check
+	@$(RUN) python -m tools.docs.reference --check
 
 check-imports:
 	@test ! -e operator/__init__.py || { echo "operator/__init__.py shadows the standard library: remove it" >&2; exit 1; }
@@ -77,8 +78,9 @@ format: ## Format the Python files and mend what ruff can mend
 	@$(RUN) ruff format .
 	@$(RUN) ruff check --fix .
 
-render: ## Render the files that are made from others (CRDs in the chart, deploy/install.yaml)
+render: ## Render the files that are made from others (CRDs in the chart, deploy/install.yaml, docs/reference)
 	@$(RUN) python -m tools.render.render
+	@$(RUN) python -m tools.docs.reference
 
 bootstrap: ## Install the Debian packages and tools that a new machine lacks
 	@tools/bootstrap/debian.sh
