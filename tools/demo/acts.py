@@ -95,7 +95,8 @@ class Theatre:
         position = self._watch(story, position, goals, ROLLOUT_SECONDS)
         self.screen.say("plain", f"visitors    while it was held: {self.visitors.told(begun)}")
         self._watch(story, position, {"v2 is rolled out": lambda: self._rolled_out("v2")}, ROLLOUT_SECONDS)
-        self.screen.say("plain", f"visitors    during the whole release: {self.visitors.told(begun)}")
+        time.sleep(WATCHING_SECONDS)
+        self.screen.say("good", f"visitors    during the whole release: {self.visitors.told(begun)}")
         promises.rollout(self.kept, self.recorder, "v2", mark)
         silent = self.visitors.since(begun)[""]
         self.kept.check("every visitor was answered during the release of v2", f"{silent} were not" if silent else "")

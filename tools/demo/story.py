@@ -28,6 +28,7 @@ class Story:
     replicas: int = 2
     _told: set[str] = field(default_factory=set)
     _ready: set[str] = field(default_factory=set)
+    _ours: set[str] = field(default_factory=set)
 
     def tell(self, event: Seen) -> None:
         """Say what `event` adds."""
@@ -39,7 +40,11 @@ class Story:
             "databasemigrations": self._migration,
         }
         teller = tellers.get(event.kind)
-        if teller and event.type != "DELETED":
+        if event.type == "ADDED":
+            self._ours.add(event.object["metadata"]["uid"])
+        # What an earlier release left (its Jobs' pods, say) still changes now and then.
+        told = event.kind in {"deployments", "databasemigrations"} or event.object["metadata"]["uid"] in self._ours
+        if teller and told and event.type != "DELETED":
             teller(event.object)
 
     def _once(self, kind: str, text: str) -> None:
@@ -86,16 +91,16 @@ class Story:
         if "sha256" in status:
             size = status["sizeBytes"] / 1000
             shown = f"{size / 1000:.1f} MB" if size >= 1000 else f"{size:.0f} kB"
-            tables = status.get("tables", "?")
+            tables = status.get("tables", 0)
             self._once(
                 "good",
-                f"backup      proved: {shown}, {tables} tables, decoded in full and read back, sha256 {status['sha256'][:12]}",
+                f"backup      proved: {shown}, {tables} table{'' if tables == 1 else 's'}, decoded in full and read back, sha256 {status['sha256'][:12]}",
             )
 
     def _migration(self, body: dict[str, Any]) -> None:
         for step in body.get("status", {}).get("run", {}).get("steps", []):
             if step.get("state") == "Waiting" and step.get("message"):
-                self._once("quiet", f"waiting     {step['message']}")
+                self._once("quiet", f"waiting     {step['message'].removeprefix('Waiting: ')}")
 
 
 def _applied(message: str) -> str:
