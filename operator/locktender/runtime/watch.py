@@ -71,9 +71,9 @@ def settings() -> kopf.OperatorSettings:
     chosen.peering.standalone = True
     chosen.posting.enabled = False
     chosen.watching.chunk_size = 500  # objects in a page of the first list: bounds memory on both sides
-    chosen.watching.label_selectors["deployments.v1.apps"] = LABEL_GATE
-    chosen.watching.label_selectors["jobs.v1.batch"] = "=".join(MANAGED_BY)
-    chosen.watching.label_selectors["pods.v1"] = "=".join(MANAGED_BY)
+    chosen.watching.label_selectors["apps", "v1", "deployments"] = LABEL_GATE
+    chosen.watching.label_selectors["batch", "v1", "jobs"] = "=".join(MANAGED_BY)
+    chosen.watching.label_selectors["v1", "pods"] = "=".join(MANAGED_BY)
     chosen.networking.request_timeout = 30.0  # seconds; the default of 300 hides a dead server
     chosen.networking.connect_timeout = 10.0
     chosen.persistence.finalizer = f"{GROUP}/unused"
