@@ -62,9 +62,12 @@ def _jobs(recorder: Recorder, after: int) -> dict[str, list[tuple[int, dict[str,
 def _one_of_each(recorder: Recorder, after: int) -> str:
     """A backup that found no database yet ended with exit code 75 and did nothing: it does not count."""
     ran: dict[str, set[str]] = {"backup": set(), "migrate": set()}
+    born: dict[str, int] = {}
     for event in recorder.events("pods"):
         step = facts.step(event.object)
-        end = facts.ended(event.object, step) if event.version > after and step in ran else None
+        # A pod of the release before may still be told of: what counts is when it was first seen.
+        ours = born.setdefault(event.name, event.version) > after
+        end = facts.ended(event.object, step) if ours and step in ran else None
         if end and end["exitCode"] != WAITING:
             ran[step].add(event.name)
     return ", ".join(f"{len(found)} runs of {step}" for step, found in ran.items() if len(found) != 1)
