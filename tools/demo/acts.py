@@ -43,12 +43,12 @@ def prepare(screen: Screen) -> Stage:
     with screen.working("starting the node"):
         where = stage.cluster(progress)
     with screen.working("building images"):
-        stage.project(progress)
+        key = stage.project(progress)
         stage.postgres(18, progress)
         for version in stage.VERSIONS:
             stage.shop(version, progress)
     with screen.working("installing the chart"):
-        stage.install(where)
+        stage.install(where, key)
     screen.say("good", f"Locktender is installed from charts/locktender (namespace {stage.SYSTEM})")
     return where
 

@@ -62,10 +62,12 @@ def cluster(progress: Progress) -> Stage:
     return Stage(kubeconfig, settings.state / "bin")
 
 
-def project(progress: Progress) -> None:
-    """Have Locktender's own images in the cluster."""
-    for target in ("operator", "runner"):
-        provider.deliver(Settings.from_environment(), project_images.build(target, progress), progress)
+def project(progress: Progress) -> str:
+    """Have Locktender's own images in the cluster. The key of the operator's, which changes with its content."""
+    built = {target: project_images.build(target, progress) for target in ("operator", "runner")}
+    for image in built.values():
+        provider.deliver(Settings.from_environment(), image, progress)
+    return built["operator"].key
 
 
 def postgres(major: int, progress: Progress) -> None:
@@ -79,14 +81,19 @@ def shop(version: str, progress: Progress) -> None:
     provider.deliver(Settings.from_environment(), built, progress)
 
 
-def install(stage: Stage, *values: str) -> None:
+def install(stage: Stage, key: str, *values: str) -> None:
     """Install Locktender from its chart, or bring an installation up to date."""
     own = [
         f"{where}.{what}"
         for where in ("image", "runner.image")
         for what in ("registry=localhost", "tag=dev", "pullPolicy=Never")
     ]
-    names = ["image.repository=locktender/operator", "runner.image.repository=locktender/runner"]
+    # The tag stays the same from build to build: the annotation makes the chart's Deployment roll out a new one.
+    names = [
+        f"podAnnotations.image-key={key}",
+        "image.repository=locktender/operator",
+        "runner.image.repository=locktender/runner",
+    ]
     settings = [part for value in (*own, *names, *values) for part in ("--set", value)]
     chart = str(ROOT / "charts" / "locktender")
     stage.run(

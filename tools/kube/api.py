@@ -51,6 +51,13 @@ class Watch:
         self._response = response
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
+        try:
+            yield from (json.loads(line) for line in self._lines() if line)
+        finally:
+            self._response.close()
+            self._connection.close()
+
+    def _lines(self) -> Iterator[bytes]:
         pending = b""
         while True:
             try:
@@ -60,7 +67,7 @@ class Watch:
             if not part:
                 return
             *complete, pending = (pending + part).split(b"\n")
-            yield from (json.loads(line) for line in complete if line)
+            yield from complete
 
     def close(self) -> None:
         """End the watch; the iterating thread gets its end."""
@@ -76,6 +83,7 @@ class Api:
         self._folder = Path()
         self._proxy: subprocess.Popen[bytes] | None = None
         self._kept = threading.local()
+        self._opened: list[_SocketConnection] = []
 
     def __enter__(self) -> Self:
         self._folder = Path(tempfile.mkdtemp(prefix="locktender-api-"))  # 0700: the socket gives all rights
@@ -88,6 +96,8 @@ class Api:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for connection in self._opened:
+            connection.close()
         if self._proxy:
             self._proxy.terminate()
             self._proxy.wait()
@@ -111,8 +121,7 @@ class Api:
         """Status and body of the answer. Each thread keeps a connection."""
         payload = None if body is None else json.dumps(body).encode()
         for attempt in (1, 2):
-            connection = getattr(self._kept, "connection", None) or _SocketConnection(self._socket, REQUEST_SECONDS)
-            self._kept.connection = connection
+            connection = getattr(self._kept, "connection", None) or self._connected()
             try:
                 connection.request(method, path, payload, {"Content-Type": content})
                 response = connection.getresponse()
@@ -124,6 +133,12 @@ class Api:
                 if attempt == 2:
                     raise
         raise AssertionError
+
+    def _connected(self) -> _SocketConnection:
+        """A connection of this thread, closed with the client."""
+        self._kept.connection = connection = _SocketConnection(self._socket, REQUEST_SECONDS)
+        self._opened.append(connection)
+        return connection
 
     def get(self, path: str) -> Any:
         """The object at `path`, None where there is none."""

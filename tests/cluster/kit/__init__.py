@@ -1,0 +1,1 @@
+"""What the cluster tests share: manifests, databases, a namespace with a record of all that happens in it."""
