@@ -28,7 +28,16 @@ HERE = Path(__file__).parent / "images"
 BASE_IMAGE = "localhost/locktender/base:trixie"
 SUITE = "trixie"
 # The libraries are what PostgreSQL's programs link against beyond the minimal system.
-PACKAGES = ("ca-certificates", "python3", "libxml2", "libgssapi-krb5-2", "liblz4-1", "libzstd1", "libreadline8t64")
+PACKAGES = (
+    "ca-certificates",
+    "python3",
+    "libxml2",
+    "libgssapi-krb5-2",
+    "liblz4-1",
+    "libzstd1",
+    "libreadline8t64",
+    "libossp-uuid16",
+)
 UNUSED = ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info",
           "usr/share/i18n", "var/log")  # fmt: skip
 

@@ -7,9 +7,7 @@ lock file, as a build context: the build itself needs no network and no package 
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
     from tools.cluster.progress import Progress
 
 ROOT = Path(__file__).resolve().parents[2]
-UV = "uv==0.9.11"
 PYTHON = "3.13"
 EXTRAS = {"operator": "controller", "runner": "runner"}
 
@@ -43,16 +40,15 @@ def build(target: str, progress: Progress) -> images.Image:
 
 def _packages(extra: str, progress: Progress) -> Path:
     """A folder with the locked packages of `extra` for the images' Python."""
-    uv = _uv(progress)
-    key = cache.key_of(images.base(progress).key, ROOT / "uv.lock", ROOT / "pyproject.toml", extra, PYTHON, UV)
+    key = cache.key_of(images.base(progress).key, ROOT / "uv.lock", ROOT / "pyproject.toml", extra, PYTHON, uv())
 
     def lay_out(folder: Path) -> None:
         progress.say(f"collecting the locked packages of the extra {extra}")
         wanted = folder / "requirements.txt"
-        _run(uv, "export", "--frozen", "--no-dev", "--no-emit-project", "--extra", extra, "--quiet",
+        _run(uv(), "export", "--frozen", "--no-dev", "--no-emit-project", "--extra", extra, "--quiet",
              "--output-file", str(wanted))  # fmt: skip
         platform = f"{os.uname().machine}-manylinux_2_40"
-        _run(uv, "pip", "install", "--quiet", "--target", str(folder / "site"), "--python-version", PYTHON,
+        _run(uv(), "pip", "install", "--quiet", "--target", str(folder / "site"), "--python-version", PYTHON,
              "--python-platform", platform, "--require-hashes", "--only-binary", ":all:", "--link-mode", "copy",
              "--requirements", str(wanted))  # fmt: skip
         wanted.unlink()
@@ -79,20 +75,9 @@ def _clients() -> Path:
     return cache.entry("contexts", f"clients-{key}", postgres_binaries.client_tree)
 
 
-def _uv(progress: Progress) -> Path:
-    found = shutil.which("uv")
-    if found:
-        return Path(found)
-
-    def make(folder: Path) -> None:
-        progress.say(f"installing {UV}")
-        # A target folder, not a virtual environment: those keep the path under which they were made.
-        pip = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-        done = subprocess.run((*pip, "--target", str(folder), UV), capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise ClusterError(f"{UV} could not be installed with pip:\n{done.stderr[-1000:]}")
-
-    return cache.entry("tools", UV.replace("==", "-"), make) / "bin" / "uv"
+def uv() -> Path:
+    """The project's pinned uv; it installs itself at its first use."""
+    return ROOT / "tools" / "bootstrap" / "uv.sh"
 
 
 def _run(*command: str | Path) -> None:

@@ -233,7 +233,7 @@ def exit_code(container: str, code: int, reason: str, words: str) -> str:
     known = {137: " (killed: out of memory, or the node took it down)", 143: " (terminated)"}.get(code, "")
     if reason == "OOMKilled":
         known = " (out of memory: raise spec.migration.pod.resources.limits.memory)"
-    said = f" Its last words: {words}" if words else ""
+    said = f" Its last words: {words.rstrip('.')}." if words else ""
     return f"Container {container} ended with exit code {code}{known}.{said}"
 
 
