@@ -71,7 +71,9 @@ def release_differs(spec_release: str, deployment_release: str) -> str:
 
 
 def run_succeeded(image: str, release: str) -> str:
-    return f"{image or (f'Release {release}' if release else 'The migration')} is migrated."
+    if image:
+        return f"{image} is migrated."
+    return f"Release {release} is migrated." if release else "The migration has run."
 
 
 def succeeded(image: str, release: str, opened: int) -> str:
