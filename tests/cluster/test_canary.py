@@ -42,14 +42,12 @@ class CommandLines:
 
 def logs(world, namespace):
     """The logs of every container of a namespace."""
-    found = []
-    pods = world.stage.run("kubectl", "-n", namespace, "get", "pods", "-o", "name").stdout.split()
-    for pod in pods:
-        found.append(
-            world.stage.run("kubectl", "-n", namespace, "logs", pod, "--all-containers", "--ignore-errors").stdout
-        )
+    kubectl = ("kubectl", "-n", namespace)
+    pods = world.stage.run(*kubectl, "get", "pods", "-o", "name").stdout.split()
     assert pods
-    return "\n".join(found)
+    return "\n".join(
+        world.stage.run(*kubectl, "logs", pod, "--all-containers", "--ignore-errors").stdout for pod in pods
+    )
 
 
 @pytest.mark.parametrize("release", ["one", "bad"])

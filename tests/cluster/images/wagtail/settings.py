@@ -14,7 +14,7 @@ DATABASES = {
         "PASSWORD": unquote(url.password or ""),
     }
 }
-SECRET_KEY = "not-secret"  # noqa: S105  # serves nobody
+SECRET_KEY = "not-secret"  # serves nobody
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
 WAGTAIL_SITE_NAME = "tests"
