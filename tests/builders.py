@@ -140,6 +140,9 @@ class World:
         for action in decision.actions:
             self.perform(action)
         self.status = decision.status
+        for action in decision.actions:
+            if isinstance(action, act.EnsureJob) and self.status.run is not None:
+                self.status = replace(self.status, run=self.status.run.with_job(action.name, f"uid-{action.name}"))
         return decision
 
     def settle(self, limit: int = 20) -> Decision:
@@ -158,7 +161,7 @@ class World:
                     self.created.append(action.step)
                     self.steps_of[action.name] = action.step
                     self.jobs[action.name] = JobState(
-                        action.name, f"uid-{action.name}", "uid-dbm", self.now, pod=PodState("pod")
+                        action.name, f"uid-{action.name}", "uid-dbm", self.now, run_id=action.run_id, pod=PodState("pod")
                     )
             case act.ClaimDatabase(run_id):
                 self.claimed_for = run_id

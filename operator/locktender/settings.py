@@ -25,6 +25,9 @@ ANNOTATION_RESOLVE = f"{GROUP}/resolve"
 REQUEST_TIMEOUT = 10.0  # seconds a call to the API server may take: far above its p99, far below a person's patience
 RESYNC_INTERVAL = 300.0  # seconds between full lists that catch whatever a watch has missed
 BACKUP_TIMEOUT = 6 * 3600.0  # seconds until a backup's pod is stopped: a hung store must not hold a release for ever
+BACKUP_FRESH = (
+    3600.0  # seconds that a backup counts as taken before the migration; after a longer wait it is taken again
+)
 POD_START_ALLOWANCE = 120.0  # seconds on top of spec.migration.timeout for pulling, mounting and taking the fence
 TTL_SUCCEEDED = 3600  # seconds that a successful Job and its log are kept
 TTL_FAILED = 7 * 24 * 3600  # seconds that a failed Job and its log are kept: somebody may be on leave

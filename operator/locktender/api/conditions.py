@@ -38,6 +38,8 @@ class Reason(StrEnum):
     INVALID_SPEC = "InvalidSpec"
     FAILED = "Failed"
     NEEDS_ATTENTION = "NeedsAttention"
+    PREVIOUS_ATTEMPT_UNKNOWN = "PreviousAttemptUnknown"
+    RELEASE_REFUSED = "ReleaseRefused"
     NAME_CONFLICT = "NameConflict"
     JOB_REFUSED = "JobRefused"
     VERDICT_DISPUTED = "VerdictDisputed"
@@ -85,6 +87,8 @@ REASON_DOCS: dict[Reason, str] = {
     Reason.INVALID_SPEC: "The spec cannot work as written.",
     Reason.FAILED: "A step failed for good; the old version keeps serving.",
     Reason.NEEDS_ATTENTION: "Whether the migration ran cannot be known; a person has to say.",
+    Reason.PREVIOUS_ATTEMPT_UNKNOWN: "An earlier attempt on this database has no recorded end; a person has to say.",
+    Reason.RELEASE_REFUSED: "Admission held what the operator released: it lacks the verb `release`.",
     Reason.NAME_CONFLICT: "A Job of the name we need exists and is not ours.",
     Reason.JOB_REFUSED: "The API server does not accept our Job: a quota, or an admission policy of the namespace.",
     Reason.VERDICT_DISPUTED: "The Job's own end disagrees with the container's exit code.",

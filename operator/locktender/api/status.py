@@ -68,6 +68,7 @@ class Run:
     spec_hash: str
     image: str = ""
     release: str = ""
+    strategy: str = ""
     overridden: bool = False
     end_time: str | None = None
     outcome: Outcome | None = None
@@ -81,6 +82,12 @@ class Run:
     def step(self, name: str) -> Step:
         """The record of a step; a pending one when it has none yet."""
         return next((step for step in self.steps if step.name == name), Step(name))
+
+    def with_job(self, name: str, uid: str) -> "Run":
+        """The run with the uid of a Job noted in the step that made it."""
+        return replace(
+            self, steps=tuple(replace(step, job_uid=uid) if step.job == name else step for step in self.steps)
+        )
 
     def with_step(self, step: Step) -> "Run":
         """The run with one step's record replaced or appended."""

@@ -17,13 +17,16 @@ class EnsureJob:
     release: str
     spec: Spec
     overridden: bool = False
+    settled: tuple[str, ...] = ()
+    """Ids of runs whose end is known here: a row of theirs that the ledger still calls running is no question."""
 
 
 @dataclass(frozen=True)
 class ClaimDatabase:
-    """Claim the database for a run; fails as stale when another run was faster."""
+    """Claim the database for a run, if the Lease still is the one that was seen (`version`, empty: there was none)."""
 
     run_id: str
+    version: str
 
 
 @dataclass(frozen=True)

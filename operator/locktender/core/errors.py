@@ -1,10 +1,13 @@
 """What can go wrong on the control side, and what each class means for the queue.
 
 LocktenderError
-|-- NameTaken       a Job of our name is not ours: Stalled until a person removes it
-|-- JobRefused      the API server (a quota, an admission policy) does not take our Job: shown, and tried again
-|-- Stale           the world moved while we acted (a guarded patch failed): look again at once
-`-- ApiError        the API server refused or did not answer: retried with growing patience
+|-- JobProblem           the Job of a step cannot be made: shown, and tried again
+|   |-- NameTaken        a Job of our name is not ours
+|   `-- JobRefused       the API server (a quota, an admission policy) does not take it
+|-- ReleaseRefused       admission held what we released: we lack the verb `release`
+|-- UnreadableStatus     a newer version wrote the status: nothing is done, nothing is overwritten
+|-- Stale                the world moved while we acted (a guarded patch failed): look again at once
+`-- ApiError             the API server refused or did not answer: retried with growing patience
 """
 
 
@@ -12,12 +15,28 @@ class LocktenderError(Exception):
     """Base of all errors that we raise ourselves."""
 
 
-class NameTaken(LocktenderError):
+class JobProblem(LocktenderError):
+    """The Job of a step cannot be made. `str()` is the sentence to show."""
+
+    def __init__(self, step: str, message: str) -> None:
+        super().__init__(message)
+        self.step = step
+
+
+class NameTaken(JobProblem):
     """An object of the name that we need exists and does not carry our owner's uid."""
 
 
-class JobRefused(LocktenderError):
-    """The API server does not accept the Job. `str()` is the sentence to show."""
+class JobRefused(JobProblem):
+    """The API server does not accept the Job."""
+
+
+class ReleaseRefused(LocktenderError):
+    """The gate held a Deployment that we released. `str()` is the sentence to show."""
+
+
+class UnreadableStatus(LocktenderError):
+    """A stored status is not of a form that this version knows."""
 
 
 class Stale(LocktenderError):

@@ -94,8 +94,12 @@ def _ended(job: JobState, pod: PodState, state: ContainerState, main: MainContai
     """The main container has an exit code."""
     code = state.exit_code
     report = parse(state.exit_message) if main.is_runner else None
-    if code == 0:
+    if code == 0 and not (pod.phase == "Failed" or pod.reason or pod.interrupted or job.failed):
         return Evidence(Finding.SUCCEEDED, report=report)
+    if code == 0 and pod.reason != "DeadlineExceeded":
+        # It ended well because it was asked to end: how far it came, nobody knows.
+        why = pod.reason or job.failure or "the pod was deleted or evicted"
+        return Evidence(Finding.LOST, Reason.NOT_RECORDED, messages.interrupted(job.name, why))
     if state.exit_reason == "ContainerStatusUnknown":
         return Evidence(Finding.LOST, Reason.NOT_RECORDED, messages.end_not_recorded(job.name, pod.reason))
     if not state.started:

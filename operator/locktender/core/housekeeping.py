@@ -17,11 +17,13 @@ def expired_jobs(observation: Observation, status: Status) -> tuple[Action, ...]
     """A time to live for every ended Job whose result is stored. Never before: a Job that is gone tells nothing."""
     stored = {step.job for step in (observation.status.run.steps if observation.status.run else ()) if _ended(step)}
     current = {step.job for step in (status.run.steps if status.run else ())}
+    active = status.run.id if status.run and status.run.active else None
     actions: list[Action] = []
     for job in observation.jobs.values():
         if not job.ended or job.ttl is not None or job.deleting:
             continue
-        if job.name in current and job.name not in stored:
+        unsettled = job.name in current or (active is not None and job.run_id == active)
+        if unsettled and job.name not in stored:
             continue
         actions.append(ExpireJob(job.name, TTL_SUCCEEDED if job.complete else TTL_FAILED))
     return tuple(actions)
@@ -66,7 +68,7 @@ def gate_events(
             if target.stalled:
                 events.append(_about(deployment, target.reason, target.message, f"{target.reason}/{fact}"))
         elif not gate.belongs(spec, deployment, target) and not _verified(spec, deployment, status):
-            text = messages.mismatch(deployment.name, target.image, target.release)
+            text = messages.mismatch(deployment.name, target.image, target.release, by_spec=gate.names_its_own(spec))
             events.append(_about(deployment, Reason.GATE_MISMATCH, text, f"mismatch/{target.key}/{fact}"))
     events.extend(
         EmitEvent(Reason.VERDICT_DISPUTED, messages.verdict_disputed(job.name), f"disputed/{job.uid}", warning=True)

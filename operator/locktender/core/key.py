@@ -47,15 +47,15 @@ def claim_name(namespace: str, secret_name: str, secret_key: str) -> str:
     return f"locktender-database-{_hash(namespace, secret_name, secret_key)[:12]}"
 
 
-def run_id(release_key: str, attempt: int) -> str:
-    """The id of an attempt at a release, for example `3f9a1c2b-1`."""
-    return f"{release_key[:RUN_KEY_LENGTH]}-{attempt}"
+def run_id(release_key: str, attempt: int, start_time: str) -> str:
+    """The id of an attempt at a release, for example `3f9a1c2b-1-9d04`. The start is part of it: no id ever comes back."""
+    return f"{release_key[:RUN_KEY_LENGTH]}-{attempt}-{_hash(release_key, start_time)[:4]}"
 
 
 def spec_hash(spec: Spec) -> str:
-    """The hash of everything that a repeated run would do differently. `suspend` and `gate` are not part of it."""
+    """The hash of everything that a repeated run would do differently. `suspend`, `gate` and `release` are not part of it."""
     relevant = asdict(spec)
-    for irrelevant in ("suspend", "on_delete", "revert"):
+    for irrelevant in ("suspend", "on_delete", "revert", "release"):
         relevant.pop(irrelevant)
     return _hash(json.dumps(relevant, sort_keys=True, default=str))[:KEY_LENGTH]
 

@@ -11,17 +11,24 @@ from locktender.api.duration import readable
 from locktender.api.spec import Spec, Strategy
 
 MESSAGE_LIMIT = 2000  # characters: a screen of text; the whole story is in the pod's log
-_URL_PASSWORD = re.compile(r"(?P<head>[a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s@]+@", re.IGNORECASE)
-_NAMED_PASSWORD = re.compile(
-    r"(?P<head>\b(?:pg)?pass(?:word|wd)?\s*[=:]\s*)(?:'[^']*'|\"[^\"]*\"|[^\s,;&]+)", re.IGNORECASE
+_URL_USER = re.compile(r"(?P<head>[a-z][a-z0-9+.-]*://)\S+@", re.IGNORECASE)
+_NAMED = re.compile(
+    r"(?P<head>[\w.-]*(?:pass(?:word|wd|phrase)?|pwd|secret|token|api[_-]?key|private[_-]?key|access[_-]?key|credential)[\w.-]*[\"']?\s*[=:]\s*)"
+    r"(?:'[^']*'|\"[^\"]*\"|[^\s,;&]+)",
+    re.IGNORECASE,
 )
+# What PostgreSQL adds to an error can hold values of rows: the lines DETAIL, CONTEXT and STATEMENT, and two well-known sentences.
+_ROW_LINES = re.compile(r"^.*\b(?:DETAIL|CONTEXT|STATEMENT|QUERY):.*$", re.MULTILINE)
+_ROW_VALUES = re.compile(r"(?P<head>Failing row contains |Key \([^)]*\)=)\(.*?\)(?=\.|\s|$)", re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
 def redact(text: str) -> str:
-    """Mask what looks like a password: pods print what they like, and their last words end in our status."""
-    text = _URL_PASSWORD.sub(r"\g<head>***@", text)
-    return _NAMED_PASSWORD.sub(r"\g<head>***", text)
+    """Mask what looks like a password or a row's value: pods print what they like, and their last words end in our status."""
+    text = _ROW_LINES.sub("", text)
+    text = _ROW_VALUES.sub(r"\g<head>(...)", text)
+    text = _URL_USER.sub(r"\g<head>***@", text)
+    return _NAMED.sub(r"\g<head>***", text)
 
 
 def fit(text: str, limit: int = MESSAGE_LIMIT) -> str:
@@ -63,6 +70,17 @@ def ambiguous_source(name: str, deployments: Sequence[str]) -> str:
     )
 
 
+def ambiguous_container(deployment: str) -> str:
+    return (
+        f"Deployment {deployment} has containers with different images, and each could carry the migrations. "
+        "Say which one does with spec.migration.from: {deployment: " + deployment + ", container: NAME}."
+    )
+
+
+def key_too_long(deployment: str, limit: int) -> str:
+    return f"The annotation locktender.dev/key in the pod template of Deployment {deployment} is longer than {limit} characters. Shorten it."
+
+
 def release_differs(spec_release: str, deployment_release: str) -> str:
     return (
         f"Half a release is here: the Deployment's locktender.dev/key is {deployment_release!r}, spec.release is still {spec_release!r}. "
@@ -99,6 +117,21 @@ def superseded() -> str:
     return "A newer version arrived before the migration of this one had started."
 
 
+def spec_changed() -> str:
+    return "The spec changed before this migration had started; the run begins anew with the new spec."
+
+
+def backup_stale() -> str:
+    return "The backup of this run is too old by now; the run begins anew with a fresh one."
+
+
+def release_refused(deployment: str) -> str:
+    return (
+        f"Deployment {deployment} was released, but the gate held it again: the operator's account lacks the verb release on this "
+        "DatabaseMigration. Bind it to the ClusterRole locktender-gate of the chart (rbac.create), or grant the verb."
+    )
+
+
 def revert_held(name: str, namespace: str) -> str:
     return (
         "An already verified version came back and spec.gate.revert is Hold. Migrate it again and let it through: "
@@ -106,24 +139,26 @@ def revert_held(name: str, namespace: str) -> str:
     )
 
 
-def mismatch(deployment: str, image: str, release: str) -> str:
-    tie = (
-        f'annotation locktender.dev/key: "{release}" in its pod template'
-        if release
-        else (
-            "the same annotation locktender.dev/key in its pod template and in that of the Deployment that carries the migrations"
+def mismatch(deployment: str, image: str, release: str, *, by_spec: bool) -> str:
+    if release:
+        tie = f'Tie it to the release with the annotation locktender.dev/key: "{release}" in its pod template.'
+    elif by_spec:
+        tie = "Tie it to the release: set spec.release, and the annotation locktender.dev/key with the same value in its pod template."
+    else:
+        tie = (
+            "Tie it to the release: the same annotation locktender.dev/key in its pod template and in that of the Deployment that "
+            "carries the migrations."
         )
-    )
-    return (
-        f"Deployment {deployment} stays held: it does not belong to the migrated release ({image or release}), whose image is not among its own. "
-        f"Tie it to the release with {tie}."
-    )
+    return f"Deployment {deployment} stays held: it does not belong to the migrated release ({image or release or 'of the ConfigMap'}). {tie}"
 
 
-def previous_failed(run_id: str, name: str, namespace: str) -> str:
+def previous_failed(run_id: str, name: str, namespace: str, *, backed_up: bool) -> str:
+    again = f"Mend it and migrate the running version again: {retry(name, namespace)}"
+    if not backed_up:
+        return f"The running version could not be backed up, so it is not migrated, and the next version waits (run {run_id}). {again}"
     return (
-        f"The migration of the running version failed (run {run_id}), so the next version waits. Mend it and migrate again: {retry(name, namespace)}"
-        f" - or, if the database is as it should be: {resolve(run_id, 'ran', name, namespace)}"
+        f"The migration of the running version failed (run {run_id}), so the next version waits. {again} - or, if the database is as it "
+        f"should be: {resolve(run_id, 'ran', name, namespace)}"
     )
 
 
@@ -143,6 +178,13 @@ def needs_attention(cause: str, run_id: str, name: str, namespace: str) -> str:
     )
 
 
+def earlier_unknown(cause: str, run_id: str, name: str, namespace: str) -> str:
+    return (
+        f"{cause} This run has not started its migration. Look at the database, mend what the earlier attempt may have left half done, "
+        f"then let this run go on: {resolve(run_id, 'not-ran', name, namespace)}"
+    )
+
+
 # Steps
 
 
@@ -159,11 +201,17 @@ def backup_skipped(reason: str) -> str:
     return f"No backup is taken: spec.backup.policy is Skip ({reason or 'no reason given'})."
 
 
-def backup_failed(cause: str, job: str, name: str, namespace: str) -> str:
+def backup_failed(cause: str, job: str, spec: Spec, name: str, namespace: str) -> str:
     return (
-        f"The backup failed, so nothing was migrated and the old version keeps serving. {cause} "
+        f"The backup failed, so nothing was migrated, and {_serving(spec)}. {cause} "
         f"Log: kubectl -n {namespace} logs job/{job}. When mended: {retry(name, namespace)}"
     )
+
+
+def _serving(spec: Spec) -> str:
+    if spec.strategy is Strategy.DEPLOY_THEN_MIGRATE:
+        return "the new version is already rolled out and runs on the old schema"
+    return "the old version keeps serving"
 
 
 def migration_running(framework: str, image: str) -> str:
@@ -176,14 +224,10 @@ def migration_succeeded(image: str, took: float | None) -> str:
 
 
 def migration_failed(cause: str, job: str, spec: Spec, name: str, namespace: str) -> str:
-    serving = (
-        "the new version is already rolled out and runs on the old schema"
-        if spec.strategy is Strategy.DEPLOY_THEN_MIGRATE
-        else "the old version keeps serving"
-    )
+    mended = "Mend the cause" if spec.strategy is Strategy.DEPLOY_THEN_MIGRATE else "Ship a mended version"
     return (
-        f"The migration failed, and {serving}. {cause} Log: kubectl -n {namespace} logs job/{job} -c migrate. "
-        f"Ship a mended version, or try this one again: {retry(name, namespace)}"
+        f"The migration failed, and {_serving(spec)}. {cause} Log: kubectl -n {namespace} logs job/{job} -c migrate. "
+        f"{mended}, or try this one again: {retry(name, namespace)}"
     )
 
 
@@ -192,8 +236,11 @@ def waiting_for(cause: str, attempt: int) -> str:
     return f"Waiting{tries}: {cause}"
 
 
-def database_claimed(holder: str) -> str:
-    return f"DatabaseMigration {holder} is at work on the same database; this run follows when it has ended."
+def database_claimed(holder: str, namespace: str) -> str:
+    return (
+        f"DatabaseMigration {holder} is at work on the same database; this run follows when it has ended. "
+        f"What it is at: kubectl -n {namespace} describe dbm {holder}"
+    )
 
 
 def pod_pending(job: str, namespace: str) -> str:
@@ -211,6 +258,10 @@ def job_vanished(job: str) -> str:
 def end_not_recorded(job: str, why: str) -> str:
     detail = f" ({why})" if why else ""
     return f"The pod of Job {job} is gone{detail} and its end was never seen."
+
+
+def interrupted(job: str, why: str) -> str:
+    return f"The container of Job {job} ended with exit code 0 while its pod was being taken away ({why}), perhaps before its work was done."
 
 
 def name_taken(job: str, namespace: str) -> str:
@@ -241,6 +292,10 @@ def exit_code(container: str, code: int, reason: str, words: str) -> str:
 
 def timed_out(limit: float) -> str:
     return f"It did not end within spec.migration.timeout ({readable(limit)}) and was stopped."
+
+
+def rollout_overtaken() -> str:
+    return "No Deployment carries this version any more."
 
 
 # The gate

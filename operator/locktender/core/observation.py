@@ -71,6 +71,8 @@ class PodState:
     reason: str = ""
     message: str = ""
     unschedulable: str = ""
+    interrupted: bool = False
+    """It was evicted, preempted or deleted: what its containers did at the end they may have done for that reason."""
     containers: tuple[ContainerState, ...] = ()
 
     def container(self, name: str) -> ContainerState | None:
@@ -91,6 +93,7 @@ class JobState:
     failure: str = ""
     ttl: int | None = None
     deleting: bool = False
+    run_id: str = ""
     pod: PodState | None = None
 
     @property
@@ -126,4 +129,5 @@ class Observation:
     jobs: Mapping[str, JobState] = field(default_factory=dict)
     claim: Claim = Claim.FREE
     claimed_by: str = ""
-    """The name of the other DatabaseMigration whose run has claimed the database (Claim.BUSY)."""
+    claim_version: str = ""
+    """The name of the other DatabaseMigration whose run has claimed the database (Claim.BUSY), and the Lease's version (empty: none)."""

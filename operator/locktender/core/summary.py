@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from locktender.api.conditions import ConditionType, Reason
-from locktender.api.spec import Spec
+from locktender.api.spec import Spec, Strategy
 from locktender.api.status import Condition, GatedDeploymentStatus, Outcome, Status, Step, StepState, timestamp
 from locktender.core import gate, messages
 from locktender.core.key import Release
@@ -32,11 +32,30 @@ def stalled(observation: Observation, status: Status, reason: str, message: str,
     return _conclude(observation, None, status, Standing("False", reason, message, stalled=True), now)
 
 
+def without_job(observation: Observation, step: str, reason: str, message: str, now: datetime) -> Status:
+    """The Job of a step cannot be made: the step waits, so that a newer version may overtake its run."""
+    status, spec = observation.status, observation.spec
+    if status.run is None or not isinstance(spec, Spec):
+        return stalled(observation, status, reason, message, now)
+    waiting = replace(status.run.step(step), state=StepState.WAITING, reason=str(reason), message=messages.fit(message))
+    status = replace(status, run=status.run.with_step(waiting))
+    return _conclude(observation, spec, status, _of_step(observation, spec, waiting), now)
+
+
 def deleting(observation: Observation, status: Status, now: datetime) -> Status:
     """The resource is on its way out."""
     standing = Standing("False", Reason.DELETING, messages.deleting(), reconciling=True)
     spec = observation.spec if isinstance(observation.spec, Spec) else None
     return _conclude(observation, spec, status, standing, now)
+
+
+def standing(
+    observation: Observation, spec: Spec, status: Status, target: Release | gate.NoTarget, now: datetime
+) -> Status:
+    """However it stands: on the way out, under way, or at rest."""
+    if observation.deleting:
+        return deleting(observation, status, now)
+    return running(observation, spec, status, target, now)
 
 
 def running(
@@ -47,7 +66,14 @@ def running(
     if run is None or not run.active:
         return settled(observation, spec, status, target, now)
     status = replace(status, key=run.key, image=run.image or None)
-    step = next((run.step(name) for name, _ in STRATEGIES[spec.strategy] if not run.step(name).done), None)
+    step = next(
+        (
+            run.step(name)
+            for name, _ in STRATEGIES[Strategy(run.strategy) if run.strategy else spec.strategy]
+            if not run.step(name).done
+        ),
+        None,
+    )
     return _conclude(observation, spec, status, _of_step(observation, spec, step), now)
 
 
@@ -58,7 +84,7 @@ def _of_step(observation: Observation, spec: Spec, step: Step | None) -> Standin
         return Standing("Unknown", Reason.RUNNING, "The next step is about to start.", reconciling=True)
     message = step.message or f"Step {step.name} is at work."
     if step.state is StepState.UNKNOWN:
-        return Standing("False", Reason.NEEDS_ATTENTION, message, stalled=True)
+        return Standing("False", step.reason or Reason.NEEDS_ATTENTION, message, stalled=True)
     reason = step.reason if step.state is StepState.WAITING and step.reason else Reason.RUNNING
     return Standing("Unknown", reason, message, reconciling=True)
 
@@ -75,11 +101,10 @@ def settled(
 def _standing(observation: Observation, spec: Spec, status: Status, target: Release | gate.NoTarget) -> Standing:
     where = (observation.name, observation.namespace)
     run = status.run
-    failed_before = gate.first_to_roll_out(spec) and run is not None and run.outcome is Outcome.FAILED
-    if failed_before and run is not None and (isinstance(target, gate.NoTarget) or target.key != run.key):
-        return Standing(
-            "False", Reason.PREVIOUS_MIGRATION_FAILED, messages.previous_failed(run.id, *where), stalled=True
-        )
+    if run is not None and gate.blocked_by(observation, spec, run, target):
+        migrated = run.step(migrate.NAME).state is StepState.FAILED
+        message = messages.previous_failed(run.id, *where, backed_up=migrated)
+        return Standing("False", Reason.PREVIOUS_MIGRATION_FAILED, message, stalled=True)
     if isinstance(target, gate.NoTarget):
         return Standing("False", target.reason, target.message, stalled=target.stalled)
     verdict = status.verdict(target.key)
@@ -100,7 +125,7 @@ def _standing_of_gate(
     opened = {item.name for item, _ in gate.releasable(observation, spec, status)}
     strangers = [item for item in held if item.name not in opened and not gate.belongs(spec, item, target)]
     if strangers:
-        message = messages.mismatch(strangers[0].name, target.image, target.release)
+        message = messages.mismatch(strangers[0].name, target.image, target.release, by_spec=gate.names_its_own(spec))
         return Standing("False", Reason.GATE_MISMATCH, message)
     if any(item.name not in opened for item in held):
         return Standing("False", Reason.REVERT_HELD, messages.revert_held(observation.name, observation.namespace))

@@ -1,5 +1,6 @@
 """Carries actions out against the API server. The only writer. Every action may be repeated without harm."""
 
+import logging
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,9 +18,9 @@ from locktender.core.actions import (
     ReleaseDeployment,
     SetFinalizer,
 )
-from locktender.core.errors import ApiError, JobRefused, NameTaken, Stale
+from locktender.core.errors import ApiError, JobRefused, NameTaken, ReleaseRefused, Stale
 from locktender.core.key import claim_name
-from locktender.core.messages import job_refused, name_taken, untrusted
+from locktender.core.messages import job_refused, name_taken, release_refused, untrusted
 from locktender.core.observation import Observation
 from locktender.kube import paths
 from locktender.kube.client import Client
@@ -39,6 +40,7 @@ from locktender.settings import (
 from locktender.telemetry import events
 
 REFUSALS = (400, 403, 413, 422)  # HTTP statuses that say no to this very Job, now and until somebody changes something
+log = logging.getLogger("locktender.act")
 TOLD_LIMIT = 20_000  # Events remembered as posted: about 5 MB; a forgotten one costs a call answered with 409
 IMAGE_VOLUMES_SINCE = (
     36  # minor version whose API serves image volumes without a feature gate, with a runtime that must have them
@@ -61,13 +63,13 @@ class Actor:
             return self.server_minor >= IMAGE_VOLUMES_SINCE
         return self.settings.image_volumes is ImageVolumes.ALWAYS
 
-    async def perform(self, observation: Observation, action: Action) -> None:
-        """Carry out one action. Raises NameTaken, Stale or ApiError."""
+    async def perform(self, observation: Observation, action: Action) -> str | None:
+        """Carry out one action; the uid of the Job for EnsureJob. Raises one of core/errors.py."""
         match action:
             case EnsureJob():
-                await self._ensure_job(observation, action)
-            case ClaimDatabase(run_id):
-                await self._claim_database(observation, run_id)
+                return await self._ensure_job(observation, action)
+            case ClaimDatabase(run_id, version):
+                await self._claim_database(observation, run_id, version)
             case ExpireJob(name, seconds):
                 await self._expire_job(observation, name, seconds)
             case DeleteJob(name, uid):
@@ -80,6 +82,7 @@ class Actor:
                 await self._set_finalizer(observation, present=present)
             case EmitEvent():
                 await self._tell(observation, action)
+        return None
 
     async def write_status(self, observation: Observation, status: Status) -> bool:
         """Store the status by server-side apply if it differs from what was observed. True when a write was made."""
@@ -101,16 +104,22 @@ class Actor:
         return True
 
     async def _tell(self, observation: Observation, action: EmitEvent) -> None:
-        """Post an Event; what this process has told already is not sent again."""
+        """Post an Event; what this process has told already is not sent again. An Event that is refused stops nothing."""
         identity = (action.deployment_uid or observation.uid, str(action.reason), action.fact)
         if identity in self._told:
             return
-        await events.post(self.client, observation.namespace, events.about(observation, action), self.settings.pod_name)
+        try:
+            await events.post(
+                self.client, observation.namespace, events.about(observation, action), self.settings.pod_name
+            )
+        except ApiError as error:
+            log.warning("%s/%s: Event %s not posted: %s", observation.namespace, observation.name, action.reason, error)
+            return
         self._told[identity] = None
         if len(self._told) > TOLD_LIMIT:
             self._told.popitem(last=False)
 
-    async def _ensure_job(self, observation: Observation, action: EnsureJob) -> None:
+    async def _ensure_job(self, observation: Observation, action: EnsureJob) -> str:
         body = jobs.job(
             action,
             observation.namespace,
@@ -120,35 +129,37 @@ class Actor:
             image_volumes=self.image_volumes,
         )
         try:
-            await self.client.create(paths.jobs(observation.namespace), body)
+            made = await self.client.create(paths.jobs(observation.namespace), body)
         except ApiError as error:
             if error.status in REFUSALS:
-                raise JobRefused(job_refused(action.name, untrusted(str(error)))) from error
+                raise JobRefused(action.step, job_refused(action.name, untrusted(str(error)))) from error
             if error.status != 409:
                 raise
             there = await self.client.get(paths.jobs(observation.namespace, action.name))
-            if there is not None and (there["metadata"].get("labels") or {}).get(LABEL_OWNER) != observation.uid:
-                raise NameTaken(name_taken(action.name, observation.namespace)) from error
+            if there is None:
+                raise Stale(f"Job {action.name} was there and is gone") from error
+            if (there["metadata"].get("labels") or {}).get(LABEL_OWNER) != observation.uid:
+                raise NameTaken(action.step, name_taken(action.name, observation.namespace)) from error
+            made = there
+        return str(made["metadata"]["uid"])
 
-    async def _claim_database(self, observation: Observation, run_id: str) -> None:
-        """Write our run into the Lease; guarded by the version that is there now."""
+    async def _claim_database(self, observation: Observation, run_id: str, version: str) -> None:
+        """Write our run into the Lease, if it is still the one that was free when we looked."""
         if isinstance(observation.spec, str):
             return
         secret, home = observation.spec.secret, self.settings.lease_namespace
         name = claim_name(observation.namespace, secret.name, secret.key)
-        holder = f"{observation.name}/{observation.uid}/{run_id}"
-        where = paths.leases(home, name)
-        lease = await self.client.get(where)
+        meta = {"name": name, "namespace": home, "labels": dict([MANAGED_BY])}
+        holder = {"holderIdentity": f"{observation.name}/{observation.uid}/{run_id}"}
+        body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta, "spec": holder}
         try:
-            if lease is None:
-                meta = {"name": name, "namespace": home, "labels": dict([MANAGED_BY])}
-                head = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease"}
-                body = {**head, "metadata": meta, "spec": {"holderIdentity": holder}}
-                await self.client.create(paths.leases(home), body)
+            if version:
+                body["metadata"] = {**meta, "resourceVersion": version}
+                await self.client.replace(paths.leases(home, name), body)
             else:
-                await self.client.replace(where, {**lease, "spec": {**lease.get("spec", {}), "holderIdentity": holder}})
+                await self.client.create(paths.leases(home), body)
         except ApiError as error:
-            if error.status == 409:
+            if error.status in (404, 409):
                 raise Stale("another run claimed the database first") from error
             raise
 
@@ -186,11 +197,13 @@ class Actor:
         if (init_images, images, key) != (action.init_images, action.images, action.release):
             raise Stale(f"Deployment {action.name} has other images than the ones that were judged")
         try:
-            await self.client.patch(where, _release_patch(action, annotations, raw), "json")
+            after = await self.client.patch(where, _release_patch(action, annotations, raw), "json")
         except ApiError as error:
             if error.status in (409, 422, 404):
                 raise Stale(f"Deployment {action.name} changed while it was released") from error
             raise
+        if (after["metadata"].get("annotations") or {}).get(ANNOTATION_HELD) == "true":
+            raise ReleaseRefused(release_refused(action.name))
 
     async def _set_finalizer(self, observation: Observation, *, present: bool) -> None:
         where = paths.migrations(observation.namespace, observation.name)

@@ -12,6 +12,8 @@ from locktender.kube.client import Client, JsonObject
 from locktender.render.names import owner_selector
 from locktender.settings import ANNOTATION_RESOLVE, ANNOTATION_RETRY, LABEL_GATE
 
+TOKEN_LIMIT = 253  # characters of a retry token that count; the status echoes them
+
 
 async def observe(client: Client, namespace: str, name: str, lease_namespace: str) -> Observation | None:
     """The world as it is now, None when there is no such DatabaseMigration. Raises ApiError.
@@ -35,10 +37,10 @@ async def _complete(client: Client, raw: JsonObject, lease_namespace: str) -> Ob
     )
     annotations = meta.get("annotations") or {}
     spec, status = parse.spec(raw), parse.status(raw)
-    claim, holder = Claim.FREE, ""
+    claim, holder, version = Claim.FREE, "", ""
     if isinstance(spec, Spec) and status.run is not None and status.run.active:
         lease = paths.leases(lease_namespace, claim_name(namespace, spec.secret.name, spec.secret.key))
-        claim, holder = await _claim(client, namespace, uid, status.run, lease)
+        claim, holder, version = await _claim(client, namespace, uid, status.run, lease)
     return Observation(
         namespace=namespace,
         name=name,
@@ -46,7 +48,7 @@ async def _complete(client: Client, raw: JsonObject, lease_namespace: str) -> Ob
         generation=meta.get("generation", 0),
         spec=spec,
         status=status,
-        retry_token=annotations.get(ANNOTATION_RETRY, ""),
+        retry_token=annotations.get(ANNOTATION_RETRY, "")[:TOKEN_LIMIT],
         resolve=annotations.get(ANNOTATION_RESOLVE, ""),
         deleting=bool(meta.get("deletionTimestamp")),
         finalizers=tuple(meta.get("finalizers") or ()),
@@ -54,26 +56,31 @@ async def _complete(client: Client, raw: JsonObject, lease_namespace: str) -> Ob
         jobs={item["metadata"]["name"]: parse.job(item, pods) for item in jobs},
         claim=claim,
         claimed_by=holder,
+        claim_version=version,
     )
 
 
-async def _claim(client: Client, namespace: str, uid: str, run: Run, where: str) -> tuple[Claim, str]:
-    """Whose the database is. A claim is as good as the run that made it: one whose run has ended, or is gone, is free.
+async def _claim(client: Client, namespace: str, uid: str, run: Run, where: str) -> tuple[Claim, str, str]:
+    """Whose the database is, and the version of the Lease that says so. A claim is as good as the run that made it: one whose run has ended, or is gone, is free.
 
     Only read while a run of ours is under way; nobody else asks.
     """
     lease = await client.get(where)
-    parts = ((lease or {}).get("spec", {}).get("holderIdentity") or "").split("/")
+    if lease is None:
+        return Claim.FREE, "", ""
+    version = str(lease["metadata"]["resourceVersion"])
+    parts = (lease.get("spec", {}).get("holderIdentity") or "").split("/")
     if len(parts) != 3:  # name, uid and run id, as ClaimDatabase writes them
-        return Claim.FREE, ""
+        return Claim.FREE, "", version
     name, holder_uid, run_id = parts
     if holder_uid == uid:
-        return (Claim.OURS if run_id == run.id else Claim.FREE), ""
+        return (Claim.OURS if run_id == run.id else Claim.FREE), "", version
     other = await client.get(paths.migrations(namespace, name))
     if other is None or other["metadata"]["uid"] != holder_uid:
-        return Claim.FREE, ""
+        return Claim.FREE, "", version
     theirs = parse.status(other).run
-    return (Claim.BUSY, name) if theirs and theirs.active and theirs.id == run_id else (Claim.FREE, "")
+    at_work = theirs is not None and theirs.active and theirs.id == run_id
+    return (Claim.BUSY, name, version) if at_work else (Claim.FREE, "", version)
 
 
 async def gated_deployments(client: Client, namespace: str, name: str) -> list[JsonObject]:

@@ -6,8 +6,9 @@ from typing import Any
 
 from locktender.api import spec as specs
 from locktender.api import status as statuses
+from locktender.core.errors import UnreadableStatus
 from locktender.core.observation import ContainerImage, ContainerState, GatedDeployment, JobState, PodState
-from locktender.settings import ANNOTATION_HELD, ANNOTATION_KEY, LABEL_OWNER
+from locktender.settings import ANNOTATION_HELD, ANNOTATION_KEY, LABEL_OWNER, LABEL_RUN
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -21,11 +22,13 @@ def spec(raw: dict[str, Any]) -> specs.Spec | str:
 
 
 def status(raw: dict[str, Any]) -> statuses.Status:
-    """The stored status; one that we cannot read (written by somebody else) counts as none."""
+    """The stored status. Raises UnreadableStatus: one that a newer version wrote must be neither guessed nor overwritten."""
     try:
         return statuses.from_json(raw.get("status") or {})
-    except (TypeError, ValueError, KeyError, AttributeError):
-        return statuses.Status()
+    except (TypeError, ValueError, KeyError, AttributeError) as problem:
+        raise UnreadableStatus(
+            f"the stored status cannot be read ({problem}); was it written by a newer version?"
+        ) from problem
 
 
 def deployment(raw: dict[str, Any]) -> GatedDeployment:
@@ -92,6 +95,7 @@ def job(raw: dict[str, Any], pods: Iterable[dict[str, Any]]) -> JobState:
         failure=f"{failed.get('reason', '')}: {failed.get('message', '')}" if failed else "",
         ttl=raw["spec"].get("ttlSecondsAfterFinished"),
         deleting=bool(meta.get("deletionTimestamp")),
+        run_id=(meta.get("labels") or {}).get(LABEL_RUN, ""),
         pod=pod(newest) if newest is not None else None,
     )
 
@@ -103,6 +107,10 @@ def pod(raw: dict[str, Any]) -> PodState:
         (item for item in state.get("conditions") or () if item.get("type") == "PodScheduled"), {}
     )
     unschedulable = scheduled.get("message", "") if scheduled.get("status") == "False" else ""
+    disrupted = any(
+        item.get("type") == "DisruptionTarget" and item.get("status") == "True"
+        for item in state.get("conditions") or ()
+    )
     reported = [*(state.get("initContainerStatuses") or ()), *(state.get("containerStatuses") or ())]
     return PodState(
         name=raw["metadata"]["name"],
@@ -110,6 +118,7 @@ def pod(raw: dict[str, Any]) -> PodState:
         reason=state.get("reason", ""),
         message=state.get("message", ""),
         unschedulable=unschedulable,
+        interrupted=bool(raw["metadata"].get("deletionTimestamp")) or disrupted,
         containers=tuple(_container(item) for item in reported),
     )
 

@@ -81,6 +81,8 @@ def _agent(frame: Frame) -> dict[str, Any]:
     """The sidecar that takes and holds the fence."""
     container = _runner_container(frame, AGENT, ("runner", "agent"), AGENT_MEMORY)
     container["env"] += _values({"LOCKTENDER_RUN_DIR": RUN_DIR, "LOCKTENDER_FENCE_WAIT": str(FENCE_WAIT)})
+    if frame.action.settled:
+        container["env"] += _values({"LOCKTENDER_SETTLED_RUNS": ",".join(frame.action.settled)})
     if frame.action.overridden:
         container["env"] += _values({"LOCKTENDER_FENCE_OVERRIDE": "1"})
     container["volumeMounts"].append({"name": "run", "mountPath": RUN_DIR})

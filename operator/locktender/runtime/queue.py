@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 BACKOFF_FIRST = 0.1  # seconds after the first error of a key
 BACKOFF_LONGEST = 60.0  # seconds: an API server that comes back is noticed within a minute
+AFTER_ERROR = 1.0  # seconds until an event about a key whose last pass failed is followed
 JITTER = 0.2  # share of a backoff that is random, so that keys that failed together do not return together
 
 Key = tuple[str, str]  # namespace and name of a DatabaseMigration
@@ -38,6 +39,8 @@ class WorkQueue:
 
     def add(self, key: Key, delay: float = 0.0) -> None:
         """Ask for a pass over `key`, now or in `delay` seconds. An earlier wish for the same key stands."""
+        if delay <= 0 and key in self._failures:
+            delay = AFTER_ERROR  # an event, perhaps of our own making, must not turn a lasting error into a hot loop
         if delay > 0:
             due = self.clock() + delay
             if self._due.get(key, due + 1) > due:
@@ -45,6 +48,9 @@ class WorkQueue:
                 heapq.heappush(self._delayed, (due, key))
                 self._wake.set()
             return
+        self._now(key)
+
+    def _now(self, key: Key) -> None:
         if key in self._working:
             self._again.add(key)
         elif key not in self._waiting:
@@ -76,7 +82,7 @@ class WorkQueue:
             elif due <= now:
                 heapq.heappop(self._delayed)
                 del self._due[key]
-                self.add(key)
+                self._now(key)
             else:
                 return due - now
         return None
@@ -86,7 +92,7 @@ class WorkQueue:
         self._working.discard(key)
         if key in self._again:
             self._again.discard(key)
-            self.add(key)
+            self.add(key)  # after an error: in a moment, not at once
 
     def succeeded(self, key: Key) -> None:
         """Forget the errors of `key`."""

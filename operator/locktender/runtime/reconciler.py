@@ -4,14 +4,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from locktender.api.conditions import Reason
 from locktender.api.status import Status
 from locktender.core import decide, messages, summary
-from locktender.core.actions import EmitEvent, EnsureBackup, ReleaseDeployment
-from locktender.core.errors import ApiError, JobRefused, NameTaken, Stale
+from locktender.core.actions import EmitEvent, EnsureBackup, EnsureJob, ReleaseDeployment
+from locktender.core.errors import JobProblem, LocktenderError, NameTaken, ReleaseRefused, Stale
 from locktender.core.observation import Claim, Observation
 from locktender.kube import observe, parse, paths
 from locktender.kube.act import Actor
@@ -60,14 +60,10 @@ class Reconciler:
             log.info("%s/%s: %s; looking again", *key, reason)
             self.metrics.failed("stale")
             self.queue.failed(key)
-        except (NameTaken, JobRefused) as problem:
-            log.warning("%s/%s: %s", *key, problem)
-            self.metrics.failed("job")
-            self.queue.failed(key)
-        except ApiError as error:
+        except LocktenderError as error:
             delay = self.queue.failed(key)
             log.warning("%s/%s: %s; again in %.1f s", *key, error, delay)
-            self.metrics.failed("api")
+            self.metrics.failed(type(error).__name__)
         except Exception:
             delay = self.queue.failed(key)
             log.exception("%s/%s: unexpected error; again in %.1f s", *key, delay)
@@ -89,18 +85,36 @@ class Reconciler:
         now = self.now()
         decision = decide.decide(observation, now)
         try:
-            for action in decision.actions:
-                await self.actor.perform(observation, action)
-                if isinstance(action, ReleaseDeployment):
-                    self.metrics.released()
-                elif isinstance(action, EnsureBackup):
-                    self.metrics.backup_stored(observation, int(dict(action.facts)["sizeBytes"]))
-        except (NameTaken, JobRefused) as problem:
+            status = await self._act(observation, decision)
+        except JobProblem as problem:
             reason = Reason.NAME_CONFLICT if isinstance(problem, NameTaken) else Reason.JOB_REFUSED
-            await self._store(observation, summary.stalled(observation, observation.status, reason, str(problem), now))
+            await self._store(observation, summary.without_job(observation, problem.step, reason, str(problem), now))
             raise
-        await self._store(observation, decision.status)
+        except ReleaseRefused as problem:
+            refused = summary.stalled(observation, observation.status, Reason.RELEASE_REFUSED, str(problem), now)
+            await self._store(observation, refused)
+            raise
+        await self._store(observation, status)
+        # Last, because what is told must have happened, and because nothing depends on it.
+        for action in decision.actions:
+            if isinstance(action, EmitEvent):
+                await self.actor.perform(observation, action)
         return decision.requeue
+
+    async def _act(self, observation: Observation, decision: decide.Decision) -> Status:
+        """Carry out everything but the Events; the status to store, with the uids of the Jobs that were made."""
+        status = decision.status
+        for action in decision.actions:
+            if isinstance(action, EmitEvent):
+                continue
+            uid = await self.actor.perform(observation, action)
+            if isinstance(action, EnsureJob) and status.run is not None and uid is not None:
+                status = replace(status, run=status.run.with_job(action.name, uid))
+            elif isinstance(action, ReleaseDeployment):
+                self.metrics.released()
+            elif isinstance(action, EnsureBackup):
+                self.metrics.backup_stored(observation, int(dict(action.facts)["sizeBytes"]))
+        return status
 
     async def _store(self, observation: Observation, status: Status) -> None:
         if await self.actor.write_status(observation, status):
@@ -152,8 +166,8 @@ class Reconciler:
             try:
                 await self.list_all()
                 self.on_sign_of_life()
-            except ApiError as error:
-                log.warning("full list failed: %s; again in %.0f s", error, RESYNC_INTERVAL / 10)
+            except Exception as error:  # noqa: BLE001  # whatever one object brings about must not end the process
+                log.warning("full list failed: %r; again in %.0f s", error, RESYNC_INTERVAL / 10)
                 await asyncio.sleep(RESYNC_INTERVAL / 10)
                 continue
             await asyncio.sleep(RESYNC_INTERVAL)
@@ -169,4 +183,7 @@ class Reconciler:
                 (paths.jobs(namespace), MANAGED_SELECTOR, LABEL_MIGRATION),
             ):
                 for item in await client.list(where, selector):
-                    self.queue.add((item["metadata"]["namespace"], item["metadata"]["labels"][label]))
+                    # Anybody may put our label on a Job of theirs; without a migration's name it is none of ours.
+                    name = (item["metadata"].get("labels") or {}).get(label)
+                    if name:
+                        self.queue.add((item["metadata"]["namespace"], name))

@@ -70,7 +70,7 @@ async def post(client: Creator, namespace: str, fact: Fact, instance: str) -> No
     body = {
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
-        "metadata": {"name": f"{regarding['name'][:200]}.{digest}", "namespace": namespace},
+        "metadata": {"name": f"{regarding['name'][:200].rstrip('.-')}.{digest}", "namespace": namespace},
         "eventTime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         "reportingController": COMPONENT,
         "reportingInstance": instance[:128],

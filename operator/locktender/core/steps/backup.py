@@ -42,7 +42,7 @@ def advance(context: StepContext, record: Step) -> StepResult:
     if evidence.finding is Finding.SUCCEEDED:
         # The pod said "done" without its report (it was removed before we looked): a backup that is not described is none.
         return wait_again(context, record, Reason.NOT_RECORDED, messages.end_not_recorded(record.job or "?", ""))
-    message = messages.backup_failed(evidence.message, record.job or "?", observation.name, observation.namespace)
+    message = messages.backup_failed(evidence.message, record.job or "?", spec, observation.name, observation.namespace)
     failed = finished(record, StepState.FAILED, context.now, evidence.reason, message)
     return replace(
         result,

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from locktender.api.conditions import Reason
 from locktender.api.spec import Spec
-from locktender.api.status import Run, Step, StepState, moment, timestamp
+from locktender.api.status import Outcome, Run, Step, StepState, moment, timestamp
 from locktender.core import messages, retry
 from locktender.core.actions import Action, ClaimDatabase, DeleteJob, EmitEvent, EnsureJob, ExpireJob
 from locktender.core.evidence import Evidence, Finding, MainContainer, judge
@@ -62,27 +62,47 @@ def finished(record: Step, state: StepState, now: datetime, reason: str, message
 def start_attempt(context: StepContext, record: Step, attempt: int) -> StepResult:
     """Create the Job of an attempt, once the database is ours to work on: a backup and another run's migration never overlap.
 
-    The name is a function of run, step and attempt, so repeating this creates nothing new.
+    The name is a function of run, step and attempt. A Job of that name that is there already is ours, made by a pass that died before it
+    could say so: it is taken up whatever else holds.
     """
-    run, claim = context.run, context.observation.claim
-    if claim is Claim.FREE:
-        return StepResult(record, (ClaimDatabase(run.id),), 0.0)
-    if claim is Claim.BUSY:
-        message = messages.waiting_for(messages.database_claimed(context.observation.claimed_by), 1)
-        waiting = replace(record, state=StepState.WAITING, reason=str(Reason.DATABASE_CLAIMED), message=message)
-        return StepResult(waiting, (), CLAIM_CHECK)
-    name = job_name(context.observation.name, context.observation.uid, run.id, run.start_time, record.name, attempt)
-    action = EnsureJob(name, record.name, run.id, attempt, run.image, run.release, context.spec, run.overridden)
+    run, observation = context.run, context.observation
+    name = job_name(observation.name, observation.uid, run.id, run.start_time, record.name, attempt)
+    there = observation.jobs.get(name)
+    if there is None:
+        held_up = _not_now(context, record)
+        if held_up is not None:
+            return held_up
     record = replace(
         record,
         state=StepState.RUNNING,
         job=name,
-        job_uid=None,
+        job_uid=there.uid if there else None,
         attempt=attempt,
         start_time=record.start_time or timestamp(context.now),
         end_time=None,
     )
+    if there is not None:
+        return StepResult(record, (), 0.0)
+    known = (Outcome.SUCCEEDED, Outcome.FAILED, Outcome.UNKNOWN)
+    settled = tuple(entry.id for entry in observation.status.history if entry.outcome in known)
+    action = EnsureJob(
+        name, record.name, run.id, attempt, run.image, run.release, context.spec, run.overridden, settled
+    )
     return StepResult(record, (action,))
+
+
+def _not_now(context: StepContext, record: Step) -> StepResult | None:
+    """Why no Job may be created in this pass, if there is a reason."""
+    observation = context.observation
+    if not context.may_start:
+        return StepResult(record)
+    if observation.claim is Claim.FREE:
+        return StepResult(record, (ClaimDatabase(context.run.id, observation.claim_version),), 0.0)
+    if observation.claim is Claim.BUSY:
+        message = messages.waiting_for(messages.database_claimed(observation.claimed_by, observation.namespace), 1)
+        waiting = replace(record, state=StepState.WAITING, reason=str(Reason.DATABASE_CLAIMED), message=message)
+        return StepResult(waiting, (), CLAIM_CHECK)
+    return None
 
 
 def advance_job(
@@ -98,8 +118,6 @@ def advance_job(
         return _next_attempt(context, record), None
     job = context.observation.jobs.get(record.job or "")
     if job is None or (record.job_uid and job.uid != record.job_uid):
-        if record.job_uid is None:
-            return start_attempt(context, record, record.attempt), None
         return StepResult(record), Evidence(Finding.LOST, Reason.JOB_VANISHED, messages.job_vanished(record.job or "?"))
     record = replace(record, job_uid=job.uid)
     evidence = judge(job, main, context.observation.namespace)
@@ -107,8 +125,6 @@ def advance_job(
 
 
 def _first_attempt(context: StepContext, record: Step, started: EmitEvent) -> StepResult:
-    if not context.may_start:
-        return StepResult(record)
     result = start_attempt(context, record, record.attempt)
     if result.record.job is None:
         return result
@@ -165,8 +181,6 @@ def wait_again(context: StepContext, record: Step, reason: str, message: str) ->
 def _next_attempt(context: StepContext, record: Step) -> StepResult:
     """After a wait: the next attempt when its time has come."""
     due = moment(record.end_time or "") + timedelta(seconds=retry.wait_before_attempt(record.attempt + 1))
-    if not context.may_start:
-        return StepResult(record)
     if context.now < due and not context.retry_now:
         return StepResult(record, (), (due - context.now).total_seconds())
     return start_attempt(context, record, record.attempt + 1)

@@ -29,9 +29,11 @@ def advance(context: StepContext, record: Step) -> StepResult:
         message = messages.migration_succeeded(run.image, took(record, context.now))
         done = finished(record, StepState.SUCCEEDED, context.now, Reason.MIGRATION_SUCCEEDED, message)
         return StepResult(done, (EmitEvent(Reason.MIGRATION_SUCCEEDED, message, f"{run.id}/migrated"),))
-    if evidence.finding is Finding.LOST or evidence.reason == "PreviousAttemptUnknown":
-        message = messages.needs_attention(evidence.message, run.id, *where)
-        unknown = finished(record, StepState.UNKNOWN, context.now, Reason.NEEDS_ATTENTION, message)
+    earlier = evidence.reason == Reason.PREVIOUS_ATTEMPT_UNKNOWN
+    if evidence.finding is Finding.LOST or earlier:
+        message = (messages.earlier_unknown if earlier else messages.needs_attention)(evidence.message, run.id, *where)
+        reason = Reason.PREVIOUS_ATTEMPT_UNKNOWN if earlier else Reason.NEEDS_ATTENTION
+        unknown = finished(record, StepState.UNKNOWN, context.now, reason, message)
         event = EmitEvent(Reason.NEEDS_ATTENTION, message, f"{run.id}/unknown", warning=True)
         return replace(result, record=unknown, actions=(*result.actions, event))
     message = messages.migration_failed(evidence.message, record.job or "?", spec, *where)

@@ -14,6 +14,12 @@ NAME = "Rollout"
 def advance(context: StepContext, record: Step) -> StepResult:
     """Done when every Deployment of the run's release has rolled out."""
     ours = [item for item in context.observation.deployments if gate.belongs(context.spec, item, context.release)]
+    if context.observation.deployments and not ours:
+        # A newer version is at the gate already: this one can never be seen to be rolled out.
+        waiting = replace(
+            record, state=StepState.WAITING, reason=Reason.ROLLOUT_STARTED, message=messages.rollout_overtaken()
+        )
+        return StepResult(waiting)
     behind = sorted(item.name for item in ours if item.held or not item.rolled_out)
     if behind:
         message = messages.rollout_waiting(behind)

@@ -10,6 +10,7 @@ A row that still says running, while nobody holds the lock, is an attempt whose 
 """
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from psycopg.rows import dict_row
@@ -51,8 +52,17 @@ class Holder:
         return self.identity.run, self.identity.step, self.identity.attempt, self.pod_uid
 
 
-def take(connection: Connection, holder: Holder, *, override: bool, patience: float = FENCE_PATIENCE) -> list[str]:
+def take(
+    connection: Connection,
+    holder: Holder,
+    *,
+    override: bool,
+    settled: Collection[str] = (),
+    patience: float = FENCE_PATIENCE,
+) -> list[str]:
     """Take lock and row; the attempts that were overridden, as text.
+
+    `settled` are ids of runs whose end somebody else has seen: their rows are no question. `override` settles every row.
 
     Raises FenceError: DatabaseBusy while another holds the lock, PreviousAttemptUnknown for a row whose end is unknown.
     """
@@ -65,18 +75,17 @@ def take(connection: Connection, holder: Holder, *, override: bool, patience: fl
         time.sleep(FENCE_PAUSE)
     with connection.transaction():
         connection.execute("SET TRANSACTION READ WRITE")
-        unknown = [
-            f"run {row[0]}, step {row[1]}, attempt {row[2]}, started {row[3]}"
-            for row in connection.execute(_OPEN.encode(), holder.key)
-        ]
+        rows = connection.execute(_OPEN.encode(), holder.key).fetchall()
+        found = {f"run {row[0]}, step {row[1]}, attempt {row[2]}, started {row[3]}": row[0] for row in rows}
+        unknown = [text for text, run in found.items() if run not in settled]
         if unknown and not override:
             raise FenceError(Reason.PREVIOUS_ATTEMPT_UNKNOWN, _unknown(unknown))
-        if unknown:
+        if found:
             query = f"UPDATE locktender.runs SET state = 'overridden', ended_at = now() WHERE state = 'running' AND NOT ({_MINE})"  # noqa: S608
             connection.execute(query.encode(), holder.key)
         identity = holder.identity
         connection.execute(_TAKE.encode(), (*holder.key, identity.migration or None, identity.release or None))
-    return unknown
+    return list(found)
 
 
 def release(connection: Connection, holder: Holder) -> None:

@@ -98,8 +98,9 @@ def _first(target: Target, holder: fence.Holder) -> Connection:
     require_direct(connection)
     ledger.ensure(connection, "runs")
     override = os.environ.get("LOCKTENDER_FENCE_OVERRIDE") == "1"
-    for attempt in fence.take(connection, holder, override=override):
-        journal.say("overridden", f"by a person's word: {attempt}")
+    settled = [run for run in os.environ.get("LOCKTENDER_SETTLED_RUNS", "").split(",") if run]
+    for attempt in fence.take(connection, holder, override=override, settled=settled):
+        journal.say("overridden", f"its end is known, or a person has said: {attempt}")
     return connection
 
 
