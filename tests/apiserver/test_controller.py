@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from locktender.core.errors import ApiError, JobRefused
+from locktender.core.errors import ApiError, JobRefused, UnreadableStatus
 from locktender.kube import paths
 from locktender.kube.client import Client
 from locktender.runtime.reconciler import Reconciler
@@ -170,9 +170,40 @@ async def test_a_job_that_the_server_refuses_is_told_and_tried_again(controller_
         ready = next(item for item in found["status"]["conditions"] if item["type"] == "Ready")
         assert ready["reason"] == "JobRefused"
         assert "exceeded quota" in ready["message"]
+        template = {"template": {"spec": {"containers": [{"name": "app", "image": "shop:v3"}]}}}
+        await scene.client.patch(paths.deployments("quota", "web"), {"spec": template}, "merge")
         await scene.client.delete(where)
         found = await scene.settle(scene.reconciler())
         assert found["status"]["run"]["outcome"] == "Succeeded"
+        assert found["status"]["run"]["image"] == "shop:v3", "a newer version overtakes a run whose Job was refused"
+
+
+async def test_a_foreign_job_with_our_label_ends_nothing(controller_server: Path) -> None:
+    async with stage(controller_server, "foreign") as scene:
+        await scene.set_up()
+        container = {"name": "main", "image": "x"}
+        body = {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": {"name": "theirs", "labels": {"app.kubernetes.io/managed-by": "locktender"}},
+            "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [container]}}},
+        }
+        await scene.client.create(paths.jobs("foreign"), body)
+        reconciler = scene.reconciler()
+        await reconciler.list_all()
+        assert len(reconciler.queue) >= 1
+
+
+async def test_a_status_of_a_newer_version_is_neither_guessed_nor_overwritten(controller_server: Path) -> None:
+    async with stage(controller_server, "newer") as scene:
+        await scene.set_up()
+        strange = {"status": {"observedGeneration": 1, "run": {"id": "x-1"}}}
+        await scene.client.patch(paths.migrations("newer", "shop-db", "status"), strange, "merge")
+        with pytest.raises(UnreadableStatus, match="newer version"):
+            await _turn(scene.reconciler(), "newer", 1)
+        found = await scene.client.get(paths.migrations("newer", "shop-db"))
+        assert found is not None
+        assert found["status"]["run"] == {"id": "x-1"}
 
 
 async def _turn(reconciler: Reconciler, namespace: str, times: int) -> None:

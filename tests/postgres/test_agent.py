@@ -115,6 +115,16 @@ def test_a_killed_attempt_blocks_the_next_until_a_person_has_spoken(newest, data
     assert rows(newest, database) == [("first", 1, "overridden", True), ("third", 3, "ended", True)]
 
 
+def test_a_killed_attempt_of_a_run_whose_end_is_known_elsewhere_blocks_nothing(newest, database, pod):
+    first = pod("first")
+    first.kill(first.begin())
+    other = pod("other", run="run-2").run(LOCKTENDER_SETTLED_RUNS="run-7")
+    assert other.reason == "PreviousAttemptUnknown"
+    second = pod("second", run="run-3")
+    assert second.end(second.begin(LOCKTENDER_SETTLED_RUNS="run-7,run-1"), signal.SIGTERM).code == 0
+    assert rows(newest, database) == [("first", 1, "overridden", True), ("second", 1, "ended", True)]
+
+
 def test_the_same_pod_may_take_it_again_after_its_agent_was_killed(newest, database, pod):
     first = pod("first")
     first.kill(first.begin())
