@@ -53,7 +53,7 @@ def drawn(lines: list[dict[str, Any]]) -> str:
         rows.append(f'  <text x="{MARGIN}" y="{y}" class="{line["kind"]}">{quiet}{escape(text)}</text>')
     width, height = round(WIDTH * COLUMN + 2 * MARGIN), y + MARGIN
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img">\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" xml:space="preserve" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img">\n'
         "  <title>make demo: version 2 is held until its database is migrated; version 3 fails and version 2 serves on</title>\n"
         f"  <style>{STYLE}  </style>\n"
         f'  <rect class="paper" x="0.5" y="0.5" width="{width - 1}" height="{height - 1}" rx="8"/>\n'
