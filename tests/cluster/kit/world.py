@@ -126,16 +126,14 @@ class World:
 
     def migrations_started(self, after: int = 0) -> list[str]:
         """Pods in which the migration's container ever started."""
-        found = {}
+        first: dict[str, int] = {}
+        started = {}
         for event in self.recorder.events("pods"):
+            born = first.setdefault(event.name, event.version)  # a pod from before still changes afterwards
             state = facts.container(event.object, facts.MIGRATE).get("state", {})
-            if (
-                event.version > after
-                and facts.step(event.object) == "migrate"
-                and ("running" in state or "terminated" in state)
-            ):
-                found[event.name] = True
-        return list(found)
+            if born > after and facts.step(event.object) == "migrate" and ("running" in state or "terminated" in state):
+                started[event.name] = True
+        return list(started)
 
     def never_too_early(self, release: str, after: int = 0) -> None:
         """No ReplicaSet and no pod of a release before its migration had ended with exit code 0."""
