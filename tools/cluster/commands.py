@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -97,7 +98,9 @@ def _recycle(_: argparse.Namespace, progress: Progress) -> int:
     if settings.netns:
         network.enter_namespace(settings.netns, create=False)
     with locked(node.lock_file(settings)):
-        progress.say(f"wiped {addons.recycle_volumes(node.Node(settings, {}).api(), settings)} volumes")
+        with contextlib.closing(node.Node(settings, {}).api()) as api:
+            wiped = addons.recycle_volumes(api, settings)
+        progress.say(f"wiped {wiped} volumes")
     return 0
 
 
