@@ -5,6 +5,7 @@ lock -> check -> build -> node.json -> bridge -> certificates -> etcd, API serve
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from dataclasses import dataclass
@@ -66,10 +67,10 @@ def up(settings: Settings, progress: Progress) -> Path:
         _link_tools(node)
         images_wanted = images.pause(progress)
         images.import_into_node(settings, images_wanted, node.programs["ctr"], progress)
-        api = node.api()
-        wait_for("The API server", READY_SECONDS, lambda: _alive(node) and api.ready(), lambda: _logs(settings))
-        addons.apply_all(api, settings)
-        wait_for("The node", READY_SECONDS, lambda: _alive(node) and _ready(api), lambda: _logs(settings))
+        with contextlib.closing(node.api()) as api:
+            wait_for("The API server", READY_SECONDS, lambda: _alive(node) and api.ready(), lambda: _logs(settings))
+            addons.apply_all(api, settings)
+            wait_for("The node", READY_SECONDS, lambda: _alive(node) and _ready(api), lambda: _logs(settings))
         progress.say(f"node ready: Kubernetes {settings.version}")
     return settings.kubeconfig
 
