@@ -1,16 +1,20 @@
 """`helm uninstall` while Deployments are held: the gate goes first, then what it held is let through; nothing stays paused."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
-from tests.cluster.kit import prepare
 from tests.cluster.kit.manifests import deployment, migration
-from tools.cluster.progress import Progress
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
 def installed_again():
     yield
-    prepare.prepare(Progress())
+    subprocess.run((sys.executable, "-m", "tests.cluster.kit.prepare"), cwd=ROOT, check=True)
 
 
 @pytest.mark.usefixtures("installed_again")

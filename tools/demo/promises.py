@@ -5,7 +5,7 @@ from typing import Any
 
 from tools.demo.story import WAITING
 from tools.kube import facts
-from tools.kube.recorder import Recorder
+from tools.kube.recorder import Recorder, Seen
 
 
 @dataclass
@@ -73,12 +73,18 @@ def _one_of_each(recorder: Recorder, after: int) -> str:
     return ", ".join(f"{len(found)} runs of {step}" for step, found in ran.items() if len(found) != 1)
 
 
+def _born(recorder: Recorder, kind: str, after: int) -> list[Seen]:
+    """The events of objects that came after version `after`; those from before still change now and then."""
+    first: dict[str, int] = {}
+    events = recorder.events(kind)
+    for event in events:
+        first.setdefault(event.name, event.version)
+    return [event for event in events if first[event.name] > after]
+
+
 def _backup_first(recorder: Recorder, jobs: dict[str, list[tuple[int, dict[str, Any]]]], after: int) -> str:
-    proved = [
-        e.version
-        for e in recorder.events("databasebackups")
-        if e.version > after and "sha256" in e.object.get("status", {})
-    ]
+    backups = _born(recorder, "databasebackups", after)
+    proved = [event.version for event in backups if "sha256" in event.object.get("status", {})]
     if not proved:
         return "no DatabaseBackup with a hash was seen"
     first = min((version for version, _ in jobs["migrate"]), default=0)
