@@ -16,6 +16,7 @@ from typing import Any, Self
 
 START_SECONDS = 20.0  # kubectl starts in a fraction of a second; a busy machine takes longer
 REQUEST_SECONDS = 30.0
+BUSY_SECONDS = 20.0  # the storage of a definition that was just installed answers 429 for a second or two
 MERGE = "application/merge-patch+json"
 APPLY = "application/apply-patch+yaml"
 
@@ -110,6 +111,10 @@ class Api:
     def call(self, method: str, path: str, body: Any = None, content: str = "application/json") -> Any:
         """The JSON answer; text where it is not JSON. ApiError for a status of 400 and above."""
         status, data = self.answer(method, path, body, content)
+        end = time.monotonic() + BUSY_SECONDS
+        while status == 429 and time.monotonic() < end:
+            time.sleep(0.2)
+            status, data = self.answer(method, path, body, content)
         if status >= 400:
             raise ApiError(status, _message(data))
         try:
