@@ -161,7 +161,12 @@ class World:
                     self.created.append(action.step)
                     self.steps_of[action.name] = action.step
                     self.jobs[action.name] = JobState(
-                        action.name, f"uid-{action.name}", "uid-dbm", self.now, run_id=action.run_id, pod=PodState("pod")
+                        action.name,
+                        f"uid-{action.name}",
+                        "uid-dbm",
+                        self.now,
+                        run_id=action.run_id,
+                        pod=PodState("pod"),
                     )
             case act.ClaimDatabase(run_id):
                 self.claimed_for = run_id
