@@ -28,7 +28,7 @@ BACKUP_TIMEOUT = 6 * 3600.0  # seconds until a backup's pod is stopped: a hung s
 BACKUP_FRESH = (
     3600.0  # seconds that a backup counts as taken before the migration; after a longer wait it is taken again
 )
-POD_START_ALLOWANCE = 120.0  # seconds on top of spec.migration.timeout for pulling, mounting and taking the fence
+POD_START_ALLOWANCE = 60.0  # seconds on top of spec.migration.timeout for pulling, mounting and taking the fence
 TTL_SUCCEEDED = 3600  # seconds that a successful Job and its log are kept
 TTL_FAILED = 7 * 24 * 3600  # seconds that a failed Job and its log are kept: somebody may be on leave
 RUNNER_UID = 65532  # the numeric user of our images ("nonroot" of distroless images)

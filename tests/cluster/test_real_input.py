@@ -10,13 +10,9 @@ from tools.cluster.progress import Progress
 PATIENCE = 300.0  # seconds: several hundred statements, on a shared machine
 
 
-@pytest.fixture(scope="module", autouse=True)
-def images():
-    real.deliver(Progress(quiet=True))
-
-
 def migrated_twice(world, framework, image, **more):
     """Run a history as release 1, then again as release 2; the number of migrations recorded is the caller's to compare."""
+    real.deliver(image, Progress(quiet=True))
     for release in ("1", "2"):
         world.apply(migration(framework, migration={"image": image, **more}, release=release, locks={"timeout": "5s"}))
 

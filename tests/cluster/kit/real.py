@@ -1,4 +1,4 @@
-"""Images with what real projects have published: Wagtail's migrations for Django, FireFly's for golang-migrate.
+"""Images with what real projects have published: Wagtail's migrations for Django, FireFly's for golang-migrate; and real Alembic.
 
 Nothing of them is kept here: packages and modules come from their registries, checked by hash.
 """
@@ -16,6 +16,7 @@ from tools.cluster.settings import Settings
 
 IMAGES = Path(__file__).resolve().parents[1] / "images"
 WAGTAIL = "localhost/locktender-test/wagtail:dev"
+ALEMBIC = "localhost/locktender-test/alembic:dev"
 GOLANG_MIGRATE = "localhost/locktender-test/golang-migrate:dev"
 # Apache-2.0; a blockchain gateway with 117 pairs of migrations for PostgreSQL.
 FIREFLY = "github.com/hyperledger/firefly@v1.4.0"
@@ -23,28 +24,33 @@ FIREFLY_SUM = "h1:NRbocGIrVAlxfburx/3HD/HAlMsXxVCwp0HPnBAOp1k="
 FIREFLY_MIGRATIONS = 117
 
 
-def deliver(progress: Progress) -> None:
-    """Have both images in the cluster."""
-    settings = Settings.from_environment()
-    for name, context in ((WAGTAIL, _wagtail(progress)), (GOLANG_MIGRATE, _golang_migrate(progress))):
-        provider.deliver(settings, images.from_folder(name, context, (), None, progress), progress)
+def deliver(name: str, progress: Progress) -> None:
+    """Have one of the images in the cluster."""
+    context = (
+        _golang_migrate(progress) if name == GOLANG_MIGRATE else _python(name.rsplit("/", maxsplit=1)[-1].split(":", maxsplit=1)[0], progress)
+    )
+    provider.deliver(Settings.from_environment(), images.from_folder(name, context, (), None, progress), progress)
 
 
-def _wagtail(progress: Progress) -> Path:
-    source = IMAGES / "wagtail"
+def _python(project: str, progress: Progress) -> Path:
+    """A folder of images/ with the packages of its requirements.txt laid out beside it."""
+    source = IMAGES / project
 
     def lay_out(folder: Path) -> None:
-        progress.say("collecting Wagtail and what it needs")
+        progress.say(f"collecting the packages of {project}")
+        shutil.copytree(source, folder, dirs_exist_ok=True)
         platform = f"{os.uname().machine}-manylinux_2_40"
         _run(
             project_images.uv(), "pip", "install", "--quiet", "--target", str(folder / "site"),
             "--python-version", project_images.PYTHON, "--python-platform", platform, "--require-hashes",
             "--only-binary", ":all:", "--link-mode", "copy", "--requirements", str(source / "requirements.txt"),
         )  # fmt: skip
-        for file in ("Dockerfile", "manage.py", "settings.py"):
-            shutil.copy(source / file, folder)
+        for script in (folder / "site" / "bin").glob("*"):
+            # Written for the interpreter of this machine; the image has its own.
+            lines = script.read_text().split("\n", 1)
+            script.write_text("#!/usr/bin/python3\n" + lines[1])
 
-    return cache.entry("contexts", f"wagtail-{buildah.tree_key(source)}", lay_out)
+    return cache.entry("contexts", f"{project}-{buildah.tree_key(source)}", lay_out)
 
 
 def _golang_migrate(progress: Progress) -> Path:
