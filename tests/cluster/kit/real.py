@@ -26,9 +26,8 @@ FIREFLY_MIGRATIONS = 117
 
 def deliver(name: str, progress: Progress) -> None:
     """Have one of the images in the cluster."""
-    context = (
-        _golang_migrate(progress) if name == GOLANG_MIGRATE else _python(name.rsplit("/", maxsplit=1)[-1].split(":", maxsplit=1)[0], progress)
-    )
+    project = name.rpartition("/")[2].partition(":")[0]
+    context = _golang_migrate(progress) if name == GOLANG_MIGRATE else _python(project, progress)
     provider.deliver(Settings.from_environment(), images.from_folder(name, context, (), None, progress), progress)
 
 
