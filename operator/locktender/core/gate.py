@@ -127,10 +127,11 @@ def _latest(status: Status, choice: set[key.Release]) -> key.Release:
 def baselines(observation: Observation, spec: Spec, status: Status) -> tuple[key.Release, ...]:
     """Releases that ran before they were gated.
 
-    Only a Deployment that is seen for the first time can be that, and only if none of its release waits at the gate: whatever else runs
-    without a verdict (somebody used the verb bypass) is migrated like any other release.
+    Only a Deployment that is seen for the first time can be that (or before anything was ever judged here), and only if none of its release
+    waits at the gate: whatever else runs without a verdict (somebody used the verb bypass) is migrated like any other release.
     """
-    known = {item.name for item in observation.status.deployments}
+    untouched = not (status.verdicts or status.history or status.run)
+    known = set() if untouched else {item.name for item in observation.status.deployments}
     gated = [(item, candidate(spec, item)) for item in observation.deployments]
     waiting = {release for item, release in gated if item.held}
     found = {

@@ -64,6 +64,16 @@ def test_a_second_containers_new_image_is_not_let_through_on_the_firsts_verdict(
     assert world.released == [("web", ("proxy:1", "shop:v2"))]
 
 
+def test_naming_the_container_afterwards_does_not_migrate_what_was_already_running() -> None:
+    world = a_migration()
+    world.deployments["web"] = _two_containers("v1", held=False)  # type: ignore[assignment]
+    world.settle()
+    world.raw_spec["migration"] = {"framework": "Sql", "from": {"deployment": "web", "container": "app"}}
+    world.settle()
+    assert world.created == []
+    assert world.condition("Ready") == ("True", "BaselineAdopted")
+
+
 def test_what_was_let_past_the_gate_by_hand_is_migrated_like_any_release() -> None:
     world = a_migration().runs("web", "shop:v1").runs("worker", "shop:v1")
     world.settle()
