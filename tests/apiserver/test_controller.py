@@ -61,7 +61,7 @@ async def test_a_release_is_backed_up_migrated_and_let_through(controller_server
         deployment = await scene.client.get(paths.deployments("good", "web"))
         assert deployment is not None
         assert "paused" not in deployment["spec"]
-        assert deployment["metadata"]["annotations"]["locktender.dev/released"] == found["status"]["run"]["id"]
+        assert deployment["metadata"]["annotations"]["locktender.dev/released"] == f"{found['status']['run']['id']}@1"
         assert "locktender.dev/held" not in deployment["metadata"]["annotations"]
         backups = await scene.client.list(paths.backups("good"))
         assert [item["status"]["verification"] for item in backups] == ["Decoded"]

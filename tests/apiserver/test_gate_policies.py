@@ -107,6 +107,10 @@ class Gate:
     def held(self) -> bool:
         return held(self.get())
 
+    def word(self, said: str, ahead: int = 0) -> str:
+        """What opens this gate: a run or a reason, and the generation that is opened (each change of an annotation is one)."""
+        return f"{said}@{self.get()['metadata']['generation'] + ahead}"
+
     def annotate(self, name: str, value: str | None, user: str = "alice") -> None:
         self.patch({"metadata": {"annotations": {name: value}}}, user)
 
@@ -162,7 +166,7 @@ def waiting(create: Callable[..., Gate]) -> Gate:
 @pytest.fixture
 def serving(waiting: Gate) -> Gate:
     """A Deployment that was let through and serves shop:1."""
-    waiting.patch(release("run-1"), OPERATOR)
+    waiting.patch(release(waiting.word("run-1")), OPERATOR)
     assert not waiting.held
     return waiting
 
@@ -193,7 +197,7 @@ class TestWhatIsHeld:
 
     def test_another_image_of_an_init_container(self, create: Callable[..., Gate]) -> None:
         web = create(init="init:1")
-        web.patch(release("run-1"), OPERATOR)
+        web.patch(release(web.word("run-1")), OPERATOR)
         web.patch({"spec": {"template": {"spec": {"initContainers": [{"name": "init", "image": "init:2"}]}}}})
         assert web.held
 
@@ -203,7 +207,7 @@ class TestWhatIsHeld:
 
     def test_a_removed_key(self, create: Callable[..., Gate]) -> None:
         web = create(key="1.0")
-        web.patch(release("run-1"), OPERATOR)
+        web.patch(release(web.word("run-1")), OPERATOR)
         web.patch({"spec": {"template": {"metadata": {"annotations": {"locktender.dev/key": None}}}}})
         assert web.held
 
@@ -220,14 +224,14 @@ class TestWhatIsHeld:
     def test_a_new_image_in_client_side_apply(self, kubectl: Kubectl) -> None:
         name = next(_names)
         kubectl("apply", body=deployment(name), user="alice")
-        kubectl("patch", "deployment", name, *Gate._patch(release("run-1")), user=OPERATOR)
+        kubectl("patch", "deployment", name, *Gate._patch(release("run-1@1")), user=OPERATOR)
         kubectl("apply", body=deployment(name, image="shop:2"), user="alice")
         assert Gate(kubectl, name).held
 
     def test_a_new_image_in_server_side_apply(self, kubectl: Kubectl) -> None:
         name = next(_names)
         kubectl("apply", "--server-side", body=deployment(name), user="alice")
-        kubectl("patch", "deployment", name, *Gate._patch(release("run-1")), user=OPERATOR)
+        kubectl("patch", "deployment", name, *Gate._patch(release("run-1@1")), user=OPERATOR)
         kubectl("apply", "--server-side", body=deployment(name, image="shop:2"), user="alice")
         assert Gate(kubectl, name).held
 
@@ -352,9 +356,9 @@ class TestAHoldIsSticky:
 
 class TestRelease:
     def test_by_the_operator_lets_the_deployment_through(self, waiting: Gate) -> None:
-        waiting.patch(release("run-1"), OPERATOR)
+        waiting.patch(release(waiting.word("run-1")), OPERATOR)
         assert not waiting.held
-        assert waiting.get()["metadata"]["annotations"][RELEASED] == "run-1"
+        assert waiting.get()["metadata"]["annotations"][RELEASED] == "run-1@1"
 
     def test_without_a_run_stays_held(self, waiting: Gate) -> None:
         waiting.patch(open_gate(), OPERATOR)
@@ -366,74 +370,99 @@ class TestRelease:
 
     def test_with_the_run_of_the_last_release_stays_held(self, serving: Gate) -> None:
         serving.set_image("shop:2")
-        serving.patch(open_gate(released="run-1"), OPERATOR)
+        serving.patch(open_gate(released="run-1@1"), OPERATOR)
+        assert serving.held
+
+    def test_that_does_not_name_the_generation_it_opens_stays_held(self, waiting: Gate) -> None:
+        for said in ("by-hand", "by-hand@", waiting.word("by-hand", 9), "by-hand@0"):
+            waiting.patch(open_gate(released=said), "argo")
+            assert waiting.held, said
+
+    def test_by_an_old_export_of_the_same_images_stays_held(self, serving: Gate) -> None:
+        """Every verb, the right images, a word that once opened this very gate: still not meant for this hold."""
+        export = serving.get()
+        serving.set_image("shop:2")
+        serving.patch(release(serving.word("run-2"), "shop:2"), OPERATOR)
+        serving.set_image("shop:1")
+        for server_field in ("resourceVersion", "uid", "generation", "managedFields", "creationTimestamp"):
+            export["metadata"].pop(server_field, None)
+        serving.kubectl("replace", body=export, user="argo")
         assert serving.held
 
     def test_with_the_next_run_lets_the_next_image_through(self, serving: Gate) -> None:
         serving.set_image("shop:2")
-        serving.patch(release("run-2", "shop:2"), OPERATOR)
+        serving.patch(release(serving.word("run-2"), "shop:2"), OPERATOR)
         assert not serving.held
 
     def test_of_an_image_that_has_changed_since_fails(self, waiting: Gate) -> None:
         waiting.set_image("shop:2")
-        assert "The request is invalid" in waiting.patch_refused(release("run-1"), OPERATOR)
+        assert "The request is invalid" in waiting.patch_refused(release(waiting.word("run-1")), OPERATOR)
         assert waiting.held
 
     def test_cannot_bring_another_image_along(self, waiting: Gate) -> None:
         image = {"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "shop:2"}
-        waiting.patch([*release("run-1"), image], OPERATOR)
+        waiting.patch([*release(waiting.word("run-1")), image], OPERATOR)
         assert waiting.held
 
     def test_by_somebody_without_the_verb_stays_held(self, waiting: Gate) -> None:
-        waiting.patch(open_gate(released="run-1"), "alice")
+        waiting.patch(open_gate(released=waiting.word("run-1")), "alice")
         assert waiting.held
 
     def test_announced_before_by_somebody_else_is_stale(self, waiting: Gate) -> None:
-        waiting.annotate(RELEASED, "run-1", "alice")
-        waiting.patch(open_gate(released="run-1"), OPERATOR)
+        waiting.annotate(RELEASED, "run-1@1", "alice")
+        waiting.patch(open_gate(released="run-1@1"), OPERATOR)
         assert waiting.held
 
     def test_by_an_administrator_who_says_so(self, waiting: Gate) -> None:
-        waiting.patch(open_gate(released="by-hand"), "argo")
+        waiting.patch(open_gate(released=waiting.word("by-hand")), "argo")
         assert not waiting.held
 
     def test_does_not_count_on_create(self, create: Callable[..., Gate]) -> None:
-        assert create(user="argo", annotations={RELEASED: "run-1"}).held
+        assert create(user="argo", annotations={RELEASED: "run-1@1"}).held
 
     def test_does_not_let_the_next_image_through(self, serving: Gate) -> None:
-        serving.replace("argo", image="shop:2", annotations={RELEASED: "run-1"})
+        serving.replace("argo", image="shop:2", annotations={RELEASED: serving.word("run-1")})
         assert serving.held
 
     def test_with_a_half_opened_gate_is_refused(self, waiting: Gate) -> None:
-        half = {"spec": {"paused": None}, "metadata": {"annotations": {RELEASED: "run-1"}}}
+        half = {"spec": {"paused": None}, "metadata": {"annotations": {RELEASED: waiting.word("run-1")}}}
         assert "go together: remove both in one request" in waiting.patch_refused(half, OPERATOR)
 
 
 class TestBypass:
     def test_with_the_verb_and_a_reason_lets_the_deployment_through(self, waiting: Gate) -> None:
-        waiting.patch(open_gate(bypass="INC-42"), "oncall")
+        waiting.patch(open_gate(bypass=waiting.word("INC-42")), "oncall")
         assert not waiting.held
 
-    def test_on_create(self, create: Callable[..., Gate]) -> None:
-        assert not create(user="oncall", annotations={BYPASS: "INC-42"}).held
+    def test_does_not_count_on_create(self, create: Callable[..., Gate]) -> None:
+        """What a backup of the cluster restores may carry a word that counted once."""
+        for said in ("INC-42", "INC-42@", "INC-42@0", "INC-42@1"):
+            assert create(user="oncall", annotations={BYPASS: said}).held, said
 
     def test_of_an_image_change(self, serving: Gate) -> None:
-        serving.replace("oncall", image="shop:2", annotations={BYPASS: "INC-42"})
+        serving.replace("oncall", image="shop:2", annotations={BYPASS: serving.word("INC-42")})
         assert not serving.held
 
     def test_counts_for_one_request_only(self, serving: Gate) -> None:
-        serving.replace("oncall", image="shop:2", annotations={BYPASS: "INC-42"})
-        serving.replace("oncall", image="shop:3", annotations={BYPASS: "INC-42"})
+        word = serving.word("INC-42")
+        serving.replace("oncall", image="shop:2", annotations={BYPASS: word})
+        serving.replace("oncall", image="shop:3", annotations={BYPASS: word})
         assert serving.held
 
     def test_with_the_reason_of_last_time_stays_held(self, waiting: Gate) -> None:
-        waiting.annotate(BYPASS, "INC-42", "alice")
-        waiting.patch(open_gate(bypass="INC-42"), "oncall")
+        waiting.annotate(BYPASS, "INC-42@1", "alice")
+        waiting.patch(open_gate(bypass="INC-42@1"), "oncall")
         assert waiting.held
 
     def test_with_a_blank_reason_stays_held(self, waiting: Gate) -> None:
-        waiting.patch(open_gate(bypass="  "), "oncall")
+        waiting.patch(open_gate(bypass=waiting.word("  ")), "oncall")
         assert waiting.held
+
+    def test_with_a_reason_for_another_generation_stays_held(self, waiting: Gate) -> None:
+        for ahead in (-1, 1, 10):
+            said = waiting.word("INC-42", ahead)
+            waiting.patch(open_gate(bypass=said), "oncall")
+            assert waiting.held, said
 
     def test_without_a_reason_stays_held(self, waiting: Gate) -> None:
         waiting.patch(open_gate(), "oncall")
@@ -441,20 +470,20 @@ class TestBypass:
 
     @pytest.mark.parametrize("user", ["alice", OPERATOR])
     def test_without_the_verb_stays_held(self, waiting: Gate, user: str) -> None:
-        waiting.patch(open_gate(bypass="INC-42"), user)
+        waiting.patch(open_gate(bypass=waiting.word("INC-42")), user)
         assert waiting.held
 
     def test_without_the_verb_on_create_is_held(self, create: Callable[..., Gate]) -> None:
-        assert create(annotations={BYPASS: "INC-42"}).held
+        assert create(annotations={BYPASS: "INC-42@1"}).held
 
     def test_may_leave_the_gate(self, waiting: Gate) -> None:
-        leave = open_gate(bypass="INC-42")
+        leave = open_gate(bypass=waiting.word("INC-42"))
         leave["metadata"]["labels"] = {"locktender.dev/gate": None}
         waiting.patch(leave, "oncall")
         assert not waiting.held
 
     def test_without_the_verb_may_not_leave_the_gate(self, waiting: Gate) -> None:
-        leave = open_gate(bypass="INC-42")
+        leave = open_gate(bypass=waiting.word("INC-42"))
         leave["metadata"]["labels"] = {"locktender.dev/gate": None}
         assert LEAVING in waiting.patch_refused(leave, "alice")
 
@@ -469,7 +498,7 @@ class TestBypass:
         )
         kubectl("create", "rolebinding", "other-bypass", "--role=other-bypass", "--user=alice")
         until(partial(_may, kubectl, "alice", "bypass", "databasemigrations/other"), "alice may bypass the other gate")
-        leave = open_gate(bypass="INC-42")
+        leave = open_gate(bypass=waiting.word("INC-42"))
         leave["metadata"]["labels"] = {"locktender.dev/gate": "other"}
         assert LEAVING in waiting.patch_refused(leave, "alice")
 

@@ -5,7 +5,8 @@ which objects are applied cannot matter.
 - gate: the DatabaseMigration whose verbs count. While an object leaves or changes its gate it is still the old one.
 - newKey, oldKey: K, the ordered images of initContainers and containers and the template annotation locktender.dev/key.
 - released, bypassed: a verb is not enough, since cluster-admin and most GitOps controllers hold every verb. The request must also
-  say so, by an annotation that it sets to a new value.
+  say so, by an annotation that it sets to a new value, and that ends in the generation of the very object that it opens: what an
+  export or a restored backup carries can never be such a word. A CREATE has no generation and is always held.
 
 Optional syntax everywhere: a missing map is an error in CEL, and an error denies.
 */}}
@@ -37,18 +38,21 @@ Optional syntax everywhere: a missing map is an error in CEL, and an error denie
   expression: "object.spec.?paused.orValue(false)"
 - name: gated
   expression: "'locktender.dev/gate' in variables.newLabels"
+- name: atGeneration
+  expression: "oldObject == null ? '' : '@' + string(oldObject.metadata.?generation.orValue(0))"
 - name: releaseNote
   expression: "variables.newAnnotations[?'locktender.dev/released'].orValue('')"
 - name: released
   expression: >-
-    variables.held && variables.releaseNote != '' &&
+    variables.held && variables.releaseNote.endsWith(variables.atGeneration) &&
     variables.releaseNote != variables.oldAnnotations[?'locktender.dev/released'].orValue('') &&
     {{ include "locktender.gate.allowed" "release" }}
 - name: bypassReason
   expression: "variables.newAnnotations[?'locktender.dev/bypass'].orValue('')"
 - name: bypassAsked
   expression: >-
-    variables.bypassReason.trim() != '' &&
+    oldObject != null && variables.bypassReason.endsWith(variables.atGeneration) &&
+    variables.bypassReason.trim() != variables.atGeneration &&
     variables.bypassReason != variables.oldAnnotations[?'locktender.dev/bypass'].orValue('')
 - name: bypassed
   expression: >-

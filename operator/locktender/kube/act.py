@@ -197,7 +197,7 @@ class Actor:
         if (init_images, images, key) != (action.init_images, action.images, action.release):
             raise Stale(f"Deployment {action.name} has other images than the ones that were judged")
         try:
-            after = await self.client.patch(where, _release_patch(action, annotations, raw), "json")
+            after = await self.client.patch(where, _release_patch(action, raw), "json")
         except ApiError as error:
             if error.status in (409, 422, 404):
                 raise Stale(f"Deployment {action.name} changed while it was released") from error
@@ -217,10 +217,11 @@ class Actor:
                 raise
 
 
-def _release_patch(
-    action: ReleaseDeployment, annotations: Mapping[str, str], raw: Mapping[str, Any]
-) -> list[dict[str, Any]]:
-    """Tests on every image and on the version read, then the release itself. A fresh `released` says that it is meant."""
+def _release_patch(action: ReleaseDeployment, raw: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Tests on every image and on the version read, then the release itself.
+
+    `released` says that it is meant: it ends in the generation of the object that it opens (charts/locktender/templates/_gate.tpl).
+    """
     spec = "/spec/template/spec"
     tests = [
         {"op": "test", "path": f"{spec}/containers/{n}/image", "value": image} for n, image in enumerate(action.images)
@@ -229,9 +230,7 @@ def _release_patch(
         {"op": "test", "path": f"{spec}/initContainers/{n}/image", "value": image}
         for n, image in enumerate(action.init_images)
     ]
-    token = action.run_id
-    if annotations.get(ANNOTATION_RELEASED) == token:
-        token = f"{token}.{raw['metadata']['resourceVersion']}"
+    token = f"{action.run_id}@{raw['metadata']['generation']}"
     return [
         {"op": "test", "path": "/metadata/resourceVersion", "value": raw["metadata"]["resourceVersion"]},
         *tests,

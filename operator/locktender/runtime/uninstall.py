@@ -63,8 +63,9 @@ async def _release_held(api: Client) -> int:
     held = [item for item in await api.list(paths.deployments(None), LABEL_GATE) if _is_held(item)]
     for item in held:
         meta = item["metadata"]
+        word = f"uninstall@{meta['generation']}"
         patch: dict[str, Any] = {
-            "metadata": {"annotations": {ANNOTATION_HELD: None, ANNOTATION_RELEASED: "uninstall"}},
+            "metadata": {"annotations": {ANNOTATION_HELD: None, ANNOTATION_RELEASED: word}},
             "spec": {"paused": None},
         }
         await api.patch(paths.deployments(meta["namespace"], meta["name"]), patch, "merge")
