@@ -19,6 +19,7 @@ On your machine:   export LOCKTENDER_DATABASE_URL=postgresql://user:password@hos
 """
 COMMANDS = {
     "controller": "watch the cluster, hold rollouts at the gate, run backups and migrations (needs a Kubernetes account)",
+    "gate-webhook": "answer the API server's questions at the gate: pause and mark (Kubernetes 1.30 to 1.35)",
     "release-all": "let everything go that is held at a gate; the chart runs it before it is uninstalled",
     "runner": "the work inside a Job: backup, sql, agent; `locktender runner --help` lists them",
     "version": "print the version",
@@ -48,6 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from locktender.runtime.main import main as controller
 
         return controller()
+    if command == "gate-webhook":
+        from locktender.webhook.main import main as gate_webhook
+
+        return gate_webhook()
     if command == "release-all":
         from locktender.runtime.uninstall import main as release_all
 

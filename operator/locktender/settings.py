@@ -37,6 +37,16 @@ LEASE_DURATION = 15.0  # seconds a lease is valid; the three numbers are those o
 LEASE_RENEW_DEADLINE = 10.0
 LEASE_RETRY_PERIOD = 2.0
 LOOP_STALL_LIMIT = 30.0  # seconds without a tick of the event loop until /healthz fails
+WEBHOOK_BODY_LIMIT = (
+    8 * 1024 * 1024
+)  # bytes of an AdmissionReview: two Deployments of the 1.5 MiB that etcd takes, and room
+WEBHOOK_KEEPALIVE = (
+    120.0  # seconds that an idle connection stays open: above the 90 s of API servers, so that they close first
+)
+WEBHOOK_DRAIN = 8.0  # seconds of serving after SIGTERM: every node must have heard that this replica leaves
+WEBHOOK_POLL = (
+    10.0  # seconds between two looks at the certificate's source; a kubelet renews its files about once a minute
+)
 WATCH_SILENCE_LIMIT = (
     900.0  # seconds without a sign of life from watches or resync until /healthz fails (three resyncs)
 )
@@ -93,6 +103,29 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
         port=_number(environment, "LOCKTENDER_PORT", 8080),
         log_level=environment.get("LOCKTENDER_LOG_LEVEL", "INFO").upper(),
         image_volumes=ImageVolumes(mode),
+    )
+
+
+@dataclass(frozen=True)
+class WebhookSettings:
+    """The configuration of `gate-webhook`. Raises SettingsError from `read_webhook` when a value is missing or malformed."""
+
+    certificate_folder: str
+    hold_port: int = 9443
+    port: int = 8080
+    log_level: str = "INFO"
+
+
+def read_webhook(environment: Mapping[str, str] = os.environ) -> WebhookSettings:
+    """The settings of `gate-webhook` in the environment (see docs/reference/settings.md)."""
+    folder = environment.get("LOCKTENDER_CERTIFICATE_FOLDER", "")
+    if not folder:
+        raise SettingsError("LOCKTENDER_CERTIFICATE_FOLDER is not set: name the folder that holds tls.crt and tls.key")
+    return WebhookSettings(
+        certificate_folder=folder,
+        hold_port=_number(environment, "LOCKTENDER_HOLD_PORT", 9443),
+        port=_number(environment, "LOCKTENDER_PORT", 8080),
+        log_level=environment.get("LOCKTENDER_LOG_LEVEL", "INFO").upper(),
     )
 
 

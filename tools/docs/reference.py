@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "operator"))
 
 from locktender.api.conditions import REASON_DOCS, ConditionType  # noqa: E402  # after the path is set
-from locktender.telemetry.metrics import METRICS, Kind  # noqa: E402
+from locktender.telemetry.metrics import METRICS, WEBHOOK_METRICS, Kind, Metric  # noqa: E402
 
 PAGES = ROOT / "docs" / "reference"
 CONDITIONS = {
@@ -39,26 +39,40 @@ def reasons() -> str:
 
 def metrics() -> str:
     """The metrics."""
-    lines = ["# Metrics", "", "Served at `/metrics` on port 8080 of every replica.", ""]
-    lines += ["| name | type | labels | meaning |", "|---|---|---|---|"]
-    for metric in METRICS:
+    lines = ["# Metrics", "", "Served at `/metrics` on port 8080 of every replica of the controller:", ""]
+    lines += _table(METRICS)
+    lines += ["", "Served at `/metrics` on port 8080 of every replica of the gate's webhook:", ""]
+    lines += _table(WEBHOOK_METRICS)
+    return "\n".join(lines) + "\n"
+
+
+def _table(rows: tuple[Metric, ...]) -> list[str]:
+    lines = ["| name | type | labels | meaning |", "|---|---|---|---|"]
+    for metric in rows:
         name = f"{metric.name}_total" if metric.kind is Kind.COUNTER else metric.name
         labels = ", ".join(f"`{label}`" for label in metric.labels) or "-"
         lines.append(f"| `{name}` | {metric.kind} | {labels} | {metric.help} |")
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def settings() -> str:
     """The environment of the controller, read out of settings.py."""
     source = (ROOT / "operator" / "locktender" / "settings.py").read_text()
     names = sorted(set(re.findall(r'"(LOCKTENDER_[A-Z_]+)"', source)))
-    lines = ["# Settings of the controller", "", "Environment variables; the chart sets them from its values.", ""]
+    lines = [
+        "# Settings of the controller and the gate's webhook",
+        "",
+        "Environment variables; the chart sets them from its values.",
+        "",
+    ]
     lines += ["| variable | meaning |", "|---|---|"]
     lines += [f"| `{name}` | {SETTINGS[name]} |" for name in names]
     return "\n".join(lines) + "\n"
 
 
 SETTINGS = {
+    "LOCKTENDER_CERTIFICATE_FOLDER": "Webhook: folder of `tls.crt` and `tls.key`, read again when they change.",
+    "LOCKTENDER_HOLD_PORT": "Webhook: port that API servers call, over TLS; default 9443.",
     "LOCKTENDER_IMAGE_VOLUMES": "`auto` (image volumes from Kubernetes 1.36 on), `always` or `never` (a copy container).",
     "LOCKTENDER_LEASE_NAME": "Name of the Lease for leader election; default `locktender`.",
     "LOCKTENDER_LEASE_NAMESPACE": "Its namespace: the controller's own.",

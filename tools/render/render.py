@@ -19,7 +19,7 @@ CRDS = ROOT / "crds"
 CHART = ROOT / "charts" / "locktender"
 INSTALL = ROOT / "deploy" / "install.yaml"
 NAMESPACE = "locktender-system"
-LOWEST_KUBERNETES = "1.36.0"  # Chart.yaml, kubeVersion
+LOWEST_KUBERNETES = "1.30.0"  # Chart.yaml, kubeVersion
 HIGHEST_KUBERNETES = "1.37.2"  # the newest one that the tests run
 
 _METADATA = """\

@@ -93,3 +93,46 @@ matchResources:
         values: {{ toJson . }}
 {{- end }}
 {{- end }}
+
+{{/*
+What carries the mutating half: "policy", "webhook" or "policy webhook".
+
+auto asks the API server for MutatingAdmissionPolicy. Where nobody could ask (`helm template` without --api-versions), the version of
+Kubernetes decides: the kind is served from 1.36 on. While the webhook is what holds, the policy is added first and the webhook goes
+with the next upgrade, so that one of the two is always in force.
+*/}}
+{{- define "locktender.gate.carriers" -}}
+{{- $policy := "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy" }}
+{{- if not .Values.gate.enabled }}
+{{- else if eq .Values.gate.carrier "both" }}policy webhook
+{{- else if ne .Values.gate.carrier "auto" }}{{ .Values.gate.carrier }}
+{{- else if not (.Capabilities.APIVersions.Has "apps/v1/Deployment" | ternary (.Capabilities.APIVersions.Has $policy) (semverCompare ">=1.36.0-0" .Capabilities.KubeVersion.Version)) }}webhook
+{{- else if and (include "locktender.gate.webhookServes" .) (not (lookup "admissionregistration.k8s.io/v1" "MutatingAdmissionPolicy" "" "gate.locktender.dev")) }}policy webhook
+{{- else }}policy
+{{- end }}
+{{- end }}
+
+{{/* Not empty while the cluster's webhook configuration sends its requests to this release. */}}
+{{- define "locktender.gate.webhookServes" -}}
+{{- range (lookup "admissionregistration.k8s.io/v1" "MutatingWebhookConfiguration" "" "gate.locktender.dev").webhooks }}
+{{- with .clientConfig.service }}
+{{- if and (eq .name (include "locktender.gate.fullname" $)) (eq .namespace $.Release.Namespace) }}yes{{ end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/*
+mustHold for the webhook's matchCondition, which knows no variables: each is replaced by its expression, the last one first, because
+an expression may use those before it.
+*/}}
+{{- define "locktender.gate.matchCondition" -}}
+{{- $expression := "variables.mustHold" }}
+{{- range include "locktender.gate.variables" . | fromYamlArray | reverse }}
+{{- $expression = regexReplaceAllLiteral (printf "\\bvariables\\.%s\\b" .name) $expression (printf "(%s)" .expression) }}
+{{- end }}
+{{- $expression }}
+{{- end }}
+
+{{- define "locktender.gate.fullname" -}}
+{{ include "locktender.fullname" . }}-gate
+{{- end }}

@@ -5,6 +5,7 @@ resource are removed.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -102,17 +103,40 @@ METRICS: tuple[Metric, ...] = (
     Metric("locktender_watch_age_seconds", Kind.GAUGE, (), "Seconds since the last event or full list."),
     Metric("locktender_leader", Kind.GAUGE, (), "1 while this replica leads."),
 )
+# Of the processes that run `gate-webhook`, and of no other.
+WEBHOOK_METRICS: tuple[Metric, ...] = (
+    Metric(
+        "locktender_webhook_request_duration_seconds",
+        Kind.HISTOGRAM,
+        ("outcome",),
+        "Requests of API servers: held, refused (no AdmissionReview of a Deployment) or error.",
+        SHORT_BUCKETS,
+    ),
+    Metric(
+        "locktender_webhook_certificate_expiry_timestamp_seconds",
+        Kind.GAUGE,
+        (),
+        "Unix time at which the certificate that is served ends; 0 before one is loaded.",
+    ),
+    Metric(
+        "locktender_api_request_duration_seconds",
+        Kind.HISTOGRAM,
+        ("method", "code"),
+        "Calls to the API server; code is error when there was no answer.",
+        SHORT_BUCKETS,
+    ),
+)
 
 
 class Metrics:
     """The registry of one process, with one method for each thing that is worth counting."""
 
-    def __init__(self) -> None:
+    def __init__(self, table: tuple[Metric, ...] = METRICS) -> None:
         self.registry = CollectorRegistry()
         self._gauges: dict[str, Gauge] = {}
         self._counters: dict[str, Counter] = {}
         self._histograms: dict[str, Histogram] = {}
-        for metric in METRICS:
+        for metric in table:
             match metric.kind:
                 case Kind.GAUGE:
                     self._gauges[metric.name] = Gauge(metric.name, metric.help, metric.labels, registry=self.registry)
@@ -133,6 +157,14 @@ class Metrics:
     def api_call(self, method: str, code: str, seconds: float) -> None:
         """One call to the API server."""
         self._histograms["locktender_api_request_duration_seconds"].labels(method, code).observe(seconds)
+
+    def hold_answered(self, outcome: str, seconds: float) -> None:
+        """One request at the webhook."""
+        self._histograms["locktender_webhook_request_duration_seconds"].labels(outcome).observe(seconds)
+
+    def certificate_loaded(self, expiry: datetime) -> None:
+        """The webhook serves with another certificate."""
+        self._gauges["locktender_webhook_certificate_expiry_timestamp_seconds"].set(expiry.timestamp())
 
     def waited(self, seconds: float) -> None:
         """The time a key spent in the queue."""
