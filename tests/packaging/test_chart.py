@@ -24,7 +24,7 @@ EVERYTHING = (
 NAMESPACED = ("--set=watch.namespaces={shop,billing}",)
 
 
-def objects(*arguments: str, kubernetes: str = render.LOWEST_KUBERNETES) -> list[Object]:
+def objects(*arguments: str, kubernetes: str = render.HIGHEST_KUBERNETES) -> list[Object]:
     """What the chart renders to, hooks included."""
     rendered = render.helm_template(*arguments, kubernetes=kubernetes)
     return [item for item in yaml.safe_load_all(rendered) if item]
@@ -36,7 +36,7 @@ def one(kind: str, *arguments: str, name: str | None = None) -> Object:
     return found[0]
 
 
-def refusal(*arguments: str, kubernetes: str = render.LOWEST_KUBERNETES) -> str:
+def refusal(*arguments: str, kubernetes: str = render.HIGHEST_KUBERNETES) -> str:
     with pytest.raises(RuntimeError) as error:
         render.helm_template(*arguments, kubernetes=kubernetes)
     return str(error.value)
@@ -48,14 +48,16 @@ def test_helm_finds_nothing_to_complain_about(arguments: tuple[str, ...]) -> Non
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("kubernetes", [render.LOWEST_KUBERNETES, render.HIGHEST_KUBERNETES, "1.36.0-gke.100"])
+@pytest.mark.parametrize(
+    "kubernetes", [render.LOWEST_KUBERNETES, render.HIGHEST_KUBERNETES, "1.30.4-gke.100", "1.35.4"]
+)
 def test_renders_for_every_supported_kubernetes(kubernetes: str) -> None:
     assert objects(*EVERYTHING, kubernetes=kubernetes)
 
 
 def test_an_older_kubernetes_is_refused() -> None:
-    expected = "chart requires kubeVersion: >=1.36.0-0 which is incompatible with Kubernetes v1.35.4"
-    assert expected in refusal(kubernetes="1.35.4")
+    expected = "chart requires kubeVersion: >=1.30.0-0 which is incompatible with Kubernetes v1.29.14"
+    assert expected in refusal(kubernetes="1.29.14")
 
 
 BAD_VALUES = {
@@ -310,16 +312,23 @@ def test_rendered_files_are_up_to_date(capsys: pytest.CaptureFixture[str]) -> No
     assert render.main(["--check"]) == 0, capsys.readouterr().err
 
 
-def test_kustomize_builds_the_install_file() -> None:
+INSTALL_FILES = {"policy": render.INSTALL, "webhook": render.INSTALL_WEBHOOK}
+
+
+@pytest.mark.parametrize("carrier", INSTALL_FILES)
+def test_kustomize_builds_the_install_file(carrier: str) -> None:
+    file = INSTALL_FILES[carrier]
     program = render.program("kubectl")
-    done = subprocess.run([program, "kustomize", render.INSTALL.parent], capture_output=True, text=True, check=False)
+    done = subprocess.run([program, "kustomize", file.parent], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert _identities(done.stdout) == _identities(render.INSTALL.read_text())
+    assert _identities(done.stdout) == _identities(file.read_text())
 
 
-def test_the_install_file_holds_what_the_chart_installs() -> None:
-    chart = {(item["kind"], item["metadata"]["name"]) for item in objects("--set=uninstall.releaseHeld=false")}
-    assert _identities(render.INSTALL.read_text()) == chart | {("Namespace", render.NAMESPACE)}
+@pytest.mark.parametrize("carrier", INSTALL_FILES)
+def test_the_install_file_holds_what_the_chart_installs(carrier: str) -> None:
+    rendered = objects(f"--set=uninstall.releaseHeld=false,gate.carrier={carrier}")
+    chart = {(item["kind"], item["metadata"]["name"]) for item in rendered}
+    assert _identities(INSTALL_FILES[carrier].read_text()) == chart | {("Namespace", render.NAMESPACE)}
 
 
 def test_a_stale_template_is_named(tmp_path: Path) -> None:

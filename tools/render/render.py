@@ -3,7 +3,8 @@
 `python -m tools.render.render [--check]`
 
 - crds/*.yaml become charts/locktender/templates/crds/: Helm never upgrades a chart's own crds/ folder, so they are templates.
-- The chart with its defaults becomes deploy/install.yaml, for kubectl, and for kustomize through deploy/kustomization.yaml.
+- The chart with its defaults becomes deploy/install.yaml (Kubernetes 1.36 and newer) and deploy/webhook/install.yaml (1.30 and newer),
+  for kubectl, and for kustomize through the kustomization.yaml beside each.
 """
 
 import argparse
@@ -18,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CRDS = ROOT / "crds"
 CHART = ROOT / "charts" / "locktender"
 INSTALL = ROOT / "deploy" / "install.yaml"
+INSTALL_WEBHOOK = ROOT / "deploy" / "webhook" / "install.yaml"
 NAMESPACE = "locktender-system"
 LOWEST_KUBERNETES = "1.30.0"  # Chart.yaml, kubeVersion
 HIGHEST_KUBERNETES = "1.37.2"  # the newest one that the tests run
@@ -51,7 +53,7 @@ def helm(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([program("helm"), *arguments], capture_output=True, text=True, check=False)
 
 
-def helm_template(*arguments: str, kubernetes: str = LOWEST_KUBERNETES) -> str:
+def helm_template(*arguments: str, kubernetes: str = HIGHEST_KUBERNETES) -> str:
     """The chart rendered as release `locktender`. RuntimeError with helm's own words when it refuses."""
     done = helm("template", "locktender", CHART, "--namespace", NAMESPACE, "--kube-version", kubernetes, *arguments)
     if done.returncode:
@@ -70,11 +72,16 @@ def crd_template(source: str) -> str:
     )
 
 
-def install_file() -> str:
-    """One file for `kubectl apply -f`: the namespace and the chart with its defaults, without hooks."""
-    rendered = helm_template("--set", "uninstall.releaseHeld=false,crds.keep=false")
+def install_file(carrier: str) -> str:
+    """One file for `kubectl apply -f`: the namespace and the chart with its defaults, without hooks. A plain file cannot choose the carrier."""
+    rendered = helm_template("--set", f"gate.carrier={carrier},uninstall.releaseHeld=false,crds.keep=false")
     lines = [line for line in rendered.splitlines() if line and not line.startswith(_OF_HELM)]
     return f"# Rendered from charts/locktender by `make render`.\n{_NAMESPACE}" + "\n".join(lines) + "\n"
+
+
+def install_files() -> dict[Path, str]:
+    """The install file of each carrier."""
+    return {INSTALL: install_file("policy"), INSTALL_WEBHOOK: install_file("webhook")}
 
 
 def crd_templates() -> dict[Path, str]:
@@ -103,9 +110,9 @@ def main(arguments: list[str] | None = None) -> int:
     templates = crd_templates()
     if not check:
         write(templates)
-        write({INSTALL: install_file()})
+        write(install_files())
         return 0
-    outdated = [*stale(templates), *stale({INSTALL: install_file()})]
+    outdated = [*stale(templates), *stale(install_files())]
     for file in outdated:
         print(f"{file.relative_to(ROOT)} is out of date: run `make render` and commit it", file=sys.stderr)
     return 1 if outdated else 0
