@@ -1,0 +1,137 @@
+"""The bench from the first line to the last: tries in turns, admission in between, a table, a JSON file, and a trace when asked for."""
+
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+from tools.bench import numbers
+from tools.bench.gate import admission, scene, trace
+from tools.bench.gate.admission import Admission
+from tools.bench.gate.scene import Scene
+from tools.bench.gate.tries import Tries, Try
+from tools.bench.report import Aim, Result
+from tools.cluster.progress import Progress
+from tools.cluster.settings import Settings
+from tools.demo import stage
+
+TRIES = 30
+AIMS = (
+    Aim("noop_ratio", 0.65),
+    Aim("with_backup_p50_s", 5.0),
+    Aim("verdict_to_release_p99_ms", 300.0),
+    Aim("admission_added_p99_ms", 10.0),
+)
+VARIANTS = ("plain", "bare_job", "noop", "helm_hook", "with_backup")
+CALM_SECONDS = 3.0  # how long the machine is watched before the first try
+
+
+def run(tries: int, *, check: bool, with_trace: bool) -> int:
+    """0, or 1 when an aim was missed and that matters."""
+    progress = Progress()
+    where = stage.cluster(progress)
+    scene.require_tools(where)
+    key = stage.project(progress)
+    scene.deliver_images(progress)
+    progress.say("installing the chart of the working tree")
+    level = ("logLevel=DEBUG",) if with_trace else ()
+    stage.install(where, key, *level)
+    progress.say("making a namespace with PostgreSQL, a database, and four Deployments")
+    with scene.open_scene(where) as opened:
+        database = scene.furnish(opened)
+        busy = scene.machine_is_calm(CALM_SECONDS)
+        conditions = {**_conditions(opened, database, busy), "tries": tries}
+        begun = time.monotonic()
+        measured, asked = _measure(opened, tries, progress)
+        conditions |= {"seconds": round(time.monotonic() - begun)} | _about_admission(asked)
+        if with_trace:
+            trace.leave(opened, [made for made in measured if made.variant in ("noop", "with_backup")], progress)
+    result = Result("gate", conditions, _rows(measured, asked), AIMS)
+    file = result.write()
+    rows = result.rows
+    compared = {"plain rollout": rows["plain_rollout_p50_s"], "Helm hook": rows["helm_hook_p50_s"]}
+    result.tell(print, compared)
+    print(f"\n  written to {_shown(file)}")
+    for aim in result.missed():
+        print(f"  missed: {aim.row} is {rows[aim.row]:.3f}, the aim is at most {aim.most:g}", file=sys.stderr)
+    return 1 if check and result.missed() else 0
+
+
+def _measure(opened: Scene, tries: int, progress: Progress) -> tuple[list[Try], Admission]:
+    """Every round makes one try of each variant, each time in another order, so that what the machine does else hits all alike."""
+    made: list[Try] = []
+    maker = Tries(opened)
+    asked = Admission()
+    rounds = min(admission.ROUNDS, tries)
+    for number in range(tries):
+        for step in range(len(VARIANTS)):
+            name = VARIANTS[(step + number) % len(VARIANTS)]
+            attempt: Callable[[], Try] = getattr(maker, name)
+            made.append(attempt())
+            opened.wait_quiet()
+            opened.put_away()
+        told = ", ".join(f"{one.variant} {one.seconds:.2f} s" for one in made[-len(VARIANTS) :])
+        progress.say(f"round {number + 1} of {tries}: {told}")
+        if (number + 1) * rounds // tries > number * rounds // tries:
+            more = admission.measure(opened.api, 1, admission.PER_ROUND)
+            asked.gated += more.gated
+            asked.ungated += more.ungated
+            progress.say(f"admission: {len(asked.gated)} requests of each kind, {asked.added(0.5):.1f} ms added so far (p50)")
+    return made, asked
+
+
+def _rows(measured: list[Try], asked: Admission) -> dict[str, float]:
+    def seconds(variant: str) -> list[float]:
+        return [made.seconds for made in measured if made.variant == variant]
+
+    plain, bare, noop = (median(seconds(name)) for name in ("plain_rollout", "bare_job", "noop"))
+    opened = [made.verdict_to_release for made in measured if made.verdict_to_release is not None]
+    rows = {
+        "plain_rollout_p50_s": plain,
+        "bare_job_p50_s": bare,
+        "noop_p50_s": noop,
+        "noop_max_s": max(seconds("noop")),
+        "noop_ratio": noop / (plain + bare),
+        "helm_hook_p50_s": median(seconds("helm_hook")),
+        "with_backup_p50_s": median(seconds("with_backup")),
+        "admission_added_p50_ms": asked.added(0.5),
+        "admission_added_p99_ms": asked.added(0.99),
+        "verdict_to_release_p99_ms": 1000 * numbers.percentile(opened, 0.99),
+    }
+    return {name: round(value, 3) for name, value in rows.items()}
+
+
+def _about_admission(asked: Admission) -> dict[str, str]:
+    return {
+        "admission": f"{len(asked.gated)} dry runs of each kind in turns; a row is percentile with the gate minus percentile without",
+        "admission_p50_95_percent": asked.interval(0.5),
+        "admission_p99_95_percent": asked.interval(0.99),
+        "verdict_to_release": "pod status with exit code 0 seen -> Deployment without pause seen, all gated tries",
+        "percentiles": "p50 of seconds: median; p99: nearest rank",
+    }
+
+
+def _conditions(opened: Scene, database: str, busy: float) -> dict[str, object]:
+    """Under which the numbers hold."""
+    settings = Settings.from_environment()
+    version = opened.api.call("GET", "/version")["gitVersion"]
+    memory = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemTotal"))
+    return {
+        "kubernetes": version,
+        "node": "kind or a given cluster" if not (settings.state / "node.json").is_file() else "one, made by tools/cluster",
+        "processors": os.cpu_count() or 0,
+        "memory_gib": round(int(memory.split()[1]) / 1024 / 1024),
+        "kernel": platform.release(),
+        "load_before": f"{os.getloadavg()[0]:.2f}",
+        "busy_before_percent": round(100 * busy),
+        "helm": opened.stage.run("helm", "version", "--short").stdout.strip(),
+        "database": database,
+        "migration": "Command: true, in the application's image; one replica; images present",
+    }
+
+
+def _shown(file: Path) -> str:
+    return str(file.relative_to(Path.cwd())) if file.is_relative_to(Path.cwd()) else str(file)
