@@ -1,5 +1,6 @@
 """A real API server for the whole session, and kubectl to speak to it as different people."""
 
+import asyncio
 import json
 import subprocess
 import time
@@ -10,7 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from locktender.core.errors import ApiError
+from locktender.kube import paths
+from locktender.kube.client import Client
+from tests.apiserver.stage import stage
 from tools.cluster.apiserver import ApiServer
 from tools.render import render
 
@@ -95,3 +101,34 @@ def until(holds: Callable[[], bool], what: str, seconds: float = POLICY_SECONDS)
     while not holds():
         assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
         time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def controller_server() -> Iterator[Path]:
+    """An API server with its controllers and our CRDs."""
+    with ApiServer(controller_manager=True) as server:
+        asyncio.run(_install_crds(server.kubeconfig))
+        yield server.kubeconfig
+
+
+async def _install_crds(kubeconfig: Path) -> None:
+    async with stage(kubeconfig, "default") as scene:
+        for file in sorted(render.CRDS.glob("*.yaml")):
+            await scene.client.create(
+                "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", yaml.safe_load(file.read_text())
+            )
+        for where in (paths.migrations(None), paths.backups(None)):
+            await _served(scene.client, where)
+
+
+async def _served(client: Client, where: str) -> None:
+    """A fresh kind answers 404, then 429 while its storage starts, then lists."""
+    for _ in range(200):
+        try:
+            if await client.get(where) is not None:
+                return
+        except ApiError as error:
+            if error.status != 429:
+                raise
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"{where} is not served")

@@ -80,6 +80,58 @@ async def dying(kubeconfig: Path, crash_at: int, *, after: bool) -> AsyncIterato
         await client.close()
 
 
+class InterferedClient(Client):
+    """Somebody applies another image to `web` in the very moment in which the verdict is stored."""
+
+    namespace = ""
+    done = False
+
+    async def patch(self, where: str, body: Any, kind: str) -> JsonObject:
+        answer = await super().patch(where, body, kind)
+        if not self.done and where.endswith("/status") and body["status"].get("verdicts"):
+            self.done = True
+            template = {"template": {"spec": {"containers": [{"name": "app", "image": "shop:v3"}]}}}
+            await super().patch(paths.deployments(self.namespace, "web"), {"spec": template}, "merge")
+        return answer
+
+
+@asynccontextmanager
+async def interfered(kubeconfig: Path, namespace: str) -> AsyncIterator[InterferedClient]:
+    """A client behind whose back the image changes once."""
+    client = await connect(kubeconfig, InterferedClient)
+    assert isinstance(client, InterferedClient)
+    client.namespace = namespace
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+class CountingClient(Client):
+    """Keeps what it was asked for: "GET jobs", "PATCH databasemigrations/status"."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.calls: list[str] = []
+
+    async def _call(self, method: str, where: str, *arguments: Any, **keywords: Any) -> JsonObject:
+        parts = where.strip("/").split("/")
+        after = parts[parts.index("namespaces") + 2 :] if "namespaces" in parts else parts[-1:]
+        self.calls.append(f"{method} {after[0]}" + (f"/{after[2]}" if len(after) > 2 else ""))
+        return await super()._call(method, where, *arguments, **keywords)
+
+
+@asynccontextmanager
+async def counting(kubeconfig: Path) -> AsyncIterator[CountingClient]:
+    """A client that counts."""
+    client = await connect(kubeconfig, CountingClient)
+    assert isinstance(client, CountingClient)
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
 class Stage:
     """One namespace with one DatabaseMigration, `shop-db`."""
 
@@ -166,6 +218,14 @@ class Stage:
             body = {"status": {"phase": "Succeeded" if code == 0 else "Failed", "containerStatuses": [state]}}
             where = f"{paths.pods(self.namespace)}/{pod['metadata']['name']}/status"
             await self.client.patch(where, body, "merge")
+
+    async def end_pod(self, step: str, seconds: float = 20.0) -> None:
+        """Wait for the pod of a step's Job, which the Job controller makes, and end it well."""
+        deadline = time.monotonic() + seconds
+        while not await self.client.list(paths.pods(self.namespace), f"locktender.dev/step={step}"):
+            assert time.monotonic() < deadline, f"no pod of {step} within {seconds} s"
+            await asyncio.sleep(0.05)
+        await self.kubelet()
 
     async def settle(self, reconciler: Reconciler, *, migrate_code: int = 0, seconds: float = 20.0) -> JsonObject:
         """Turn the wheel until the resource is Ready or Stalled; its final form."""

@@ -57,12 +57,12 @@ class EnsureBackup:
 
 @dataclass(frozen=True)
 class ReleaseDeployment:
-    """Open the gate for one Deployment, guarded by a test on its images."""
+    """Open the gate for one Deployment, guarded by tests on its images and on the generation that was judged."""
 
     name: str
     init_images: tuple[str, ...]
     images: tuple[str, ...]
-    release: str
+    generation: int
     run_id: str
 
 

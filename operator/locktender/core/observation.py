@@ -25,7 +25,7 @@ class GatedDeployment:
     """A Deployment that carries our gate label.
 
     `images` is the ordered list of the key K (init containers first); `rolled_out` is true when every replica runs the newest
-    template (the rule of `kubectl rollout status`).
+    template (the rule of `kubectl rollout status`). `generation` counts the writes to its spec: one more, and it is another release.
     """
 
     name: str
@@ -36,6 +36,7 @@ class GatedDeployment:
     held: bool = False
     held_since: datetime | None = None
     rolled_out: bool = True
+    generation: int = 0
 
     @property
     def images(self) -> tuple[str, ...]:

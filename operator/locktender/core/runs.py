@@ -52,7 +52,8 @@ def advance(
         if ended is not None:
             return replace(ended, actions=(*result.actions, *ended.actions))
         at_once = result.record.done or result.record.state is StepState.FAILED
-        stored = _record(status, run, result.record, now)
+        # A step that only waits for its turn is no news: a write would stand between it and its Job.
+        stored = status if result.record == before else _record(status, run, result.record, now)
         return Progress(stored, result.actions, AT_ONCE if at_once else result.requeue)
     message = messages.run_succeeded(run.image, run.release)
     return Progress(end(status, Outcome.SUCCEEDED, Reason.SUCCEEDED, message, now), (), AT_ONCE)

@@ -2,7 +2,6 @@
 
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,7 +26,6 @@ from locktender.kube.client import Client
 from locktender.render import jobs
 from locktender.settings import (
     ANNOTATION_HELD,
-    ANNOTATION_KEY,
     ANNOTATION_RELEASED,
     FINALIZER,
     GROUP,
@@ -184,23 +182,12 @@ class Actor:
         await self.client.patch(paths.backups(observation.namespace, action.name, "status"), patch, "apply")
 
     async def _release(self, namespace: str, action: ReleaseDeployment) -> None:
-        """Open the gate if, and only if, the Deployment still has the images and the key that the verdict is about."""
-        where = paths.deployments(namespace, action.name)
-        raw = await self.client.get(where)
-        annotations = (raw["metadata"].get("annotations") or {}) if raw else {}
-        if raw is None or annotations.get(ANNOTATION_HELD) != "true":
-            return
-        template = raw["spec"]["template"]
-        key = ((template.get("metadata") or {}).get("annotations") or {}).get(ANNOTATION_KEY, "")
-        images = tuple(item.get("image", "") for item in template["spec"].get("containers") or ())
-        init_images = tuple(item.get("image", "") for item in template["spec"].get("initContainers") or ())
-        if (init_images, images, key) != (action.init_images, action.images, action.release):
-            raise Stale(f"Deployment {action.name} has other images than the ones that were judged")
+        """Open the gate if, and only if, the Deployment still is the one that the verdict is about. One call: people wait for it."""
         try:
-            after = await self.client.patch(where, _release_patch(action, raw), "json")
+            after = await self.client.patch(paths.deployments(namespace, action.name), _release_patch(action), "json")
         except ApiError as error:
             if error.status in (409, 422, 404):
-                raise Stale(f"Deployment {action.name} changed while it was released") from error
+                raise Stale(f"Deployment {action.name} is not what was judged any more, or is open already") from error
             raise
         if (after["metadata"].get("annotations") or {}).get(ANNOTATION_HELD) == "true":
             raise ReleaseRefused(release_refused(action.name))
@@ -217,24 +204,22 @@ class Actor:
                 raise
 
 
-def _release_patch(action: ReleaseDeployment, raw: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Tests on every image and on the version read, then the release itself.
+def _release_patch(action: ReleaseDeployment) -> list[dict[str, Any]]:
+    """Tests on the hold, on every image and on the generation that was judged (it counts every write to the spec), then the release.
 
     `released` says that it is meant: it ends in the generation of the object that it opens (charts/locktender/templates/_gate.tpl).
     """
-    spec = "/spec/template/spec"
+    held, spec = f"/metadata/annotations/{_pointer(ANNOTATION_HELD)}", "/spec/template/spec"
     tests = [
-        {"op": "test", "path": f"{spec}/containers/{n}/image", "value": image} for n, image in enumerate(action.images)
+        *((f"{spec}/containers/{n}/image", image) for n, image in enumerate(action.images)),
+        *((f"{spec}/initContainers/{n}/image", image) for n, image in enumerate(action.init_images)),
     ]
-    tests += [
-        {"op": "test", "path": f"{spec}/initContainers/{n}/image", "value": image}
-        for n, image in enumerate(action.init_images)
-    ]
-    token = f"{action.run_id}@{raw['metadata']['generation']}"
+    token = f"{action.run_id}@{action.generation}"
     return [
-        {"op": "test", "path": "/metadata/resourceVersion", "value": raw["metadata"]["resourceVersion"]},
-        *tests,
-        {"op": "remove", "path": f"/metadata/annotations/{_pointer(ANNOTATION_HELD)}"},
+        {"op": "test", "path": "/metadata/generation", "value": action.generation},
+        {"op": "test", "path": held, "value": "true"},
+        *({"op": "test", "path": where, "value": image} for where, image in tests),
+        {"op": "remove", "path": held},
         {"op": "add", "path": f"/metadata/annotations/{_pointer(ANNOTATION_RELEASED)}", "value": token},
         {"op": "remove", "path": "/spec/paused"},
     ]

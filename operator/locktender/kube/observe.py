@@ -9,7 +9,7 @@ from locktender.core.key import claim_name
 from locktender.core.observation import Claim, Observation
 from locktender.kube import parse, paths
 from locktender.kube.client import Client, JsonObject
-from locktender.render.names import owner_selector
+from locktender.render.names import is_owned_by, migration_selector
 from locktender.settings import ANNOTATION_RESOLVE, ANNOTATION_RETRY, LABEL_GATE
 
 TOKEN_LIMIT = 253  # characters of a retry token that count; the status echoes them
@@ -18,29 +18,26 @@ TOKEN_LIMIT = 253  # characters of a retry token that count; the status echoes t
 async def observe(client: Client, namespace: str, name: str, lease_namespace: str) -> Observation | None:
     """The world as it is now, None when there is no such DatabaseMigration. Raises ApiError.
 
-    `lease_namespace` is the operator's own, where the claims on databases are.
+    `lease_namespace` is the operator's own, where the claims on databases are. What need not wait for another answer is asked at once:
+
+        DatabaseMigration ---.--> Lease
+        pods ----------------|--> Jobs      after the pods: a Job that ended in between shows more than its pod, never less
+        Deployments ---------'
     """
-    raw = await client.get(paths.migrations(namespace, name))
-    if raw is None:
-        return None
-    return await _complete(client, raw, lease_namespace)
-
-
-async def _complete(client: Client, raw: JsonObject, lease_namespace: str) -> Observation:
-    meta = raw["metadata"]
-    namespace, name, uid = meta["namespace"], meta["name"], meta["uid"]
-    # Pods are read before Jobs: a Job that ended in between shows more than its pod, never less.
-    pods = await client.list(paths.pods(namespace), owner_selector(uid))
-    jobs, deployments = await asyncio.gather(
-        client.list(paths.jobs(namespace), owner_selector(uid)),
+    selector = migration_selector(name)
+    raw, pods, deployments = await asyncio.gather(
+        client.get(paths.migrations(namespace, name)),
+        client.list(paths.pods(namespace), selector),
         gated_deployments(client, namespace, name),
     )
-    annotations = meta.get("annotations") or {}
+    if raw is None:
+        return None
     spec, status = parse.spec(raw), parse.status(raw)
-    claim, holder, version = Claim.FREE, "", ""
-    if isinstance(spec, Spec) and status.run is not None and status.run.active:
-        lease = paths.leases(lease_namespace, claim_name(namespace, spec.secret.name, spec.secret.key))
-        claim, holder, version = await _claim(client, namespace, uid, status.run, lease)
+    jobs, (claim, holder, version) = await asyncio.gather(
+        client.list(paths.jobs(namespace), selector), _claim(client, raw, spec, status.run, lease_namespace)
+    )
+    meta = raw["metadata"]
+    annotations, uid = meta.get("annotations") or {}, meta["uid"]
     return Observation(
         namespace=namespace,
         name=name,
@@ -53,18 +50,21 @@ async def _complete(client: Client, raw: JsonObject, lease_namespace: str) -> Ob
         deleting=bool(meta.get("deletionTimestamp")),
         finalizers=tuple(meta.get("finalizers") or ()),
         deployments=tuple(parse.deployment(item) for item in deployments),
-        jobs={item["metadata"]["name"]: parse.job(item, pods) for item in jobs},
+        jobs={item["metadata"]["name"]: parse.job(item, pods) for item in jobs if is_owned_by(item, uid)},
         claim=claim,
         claimed_by=holder,
         claim_version=version,
     )
 
 
-async def _claim(client: Client, namespace: str, uid: str, run: Run, where: str) -> tuple[Claim, str, str]:
-    """Whose the database is, and the version of the Lease that says so. A claim is as good as the run that made it: one whose run has ended, or is gone, is free.
-
-    Only read while a run of ours is under way; nobody else asks.
-    """
+async def _claim(
+    client: Client, raw: JsonObject, spec: Spec | str, run: Run | None, lease_namespace: str
+) -> tuple[Claim, str, str]:
+    """Whose the database is, and the version of the Lease that says so. A claim is as good as the run that made it: one whose run has ended, or is gone, is free."""
+    if isinstance(spec, str):
+        return Claim.FREE, "", ""
+    namespace, uid = raw["metadata"]["namespace"], raw["metadata"]["uid"]
+    where = paths.leases(lease_namespace, claim_name(namespace, spec.secret.name, spec.secret.key))
     lease = await client.get(where)
     if lease is None:
         return Claim.FREE, "", ""
@@ -74,7 +74,8 @@ async def _claim(client: Client, namespace: str, uid: str, run: Run, where: str)
         return Claim.FREE, "", version
     name, holder_uid, run_id = parts
     if holder_uid == uid:
-        return (Claim.OURS if run_id == run.id else Claim.FREE), "", version
+        ours = run is not None and run.active and run_id == run.id
+        return (Claim.OURS if ours else Claim.FREE), "", version
     other = await client.get(paths.migrations(namespace, name))
     if other is None or other["metadata"]["uid"] != holder_uid:
         return Claim.FREE, "", version

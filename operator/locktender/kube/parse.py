@@ -45,6 +45,7 @@ def deployment(raw: dict[str, Any]) -> GatedDeployment:
         held=held,
         held_since=_held_since(meta) if held else None,
         rolled_out=not body.get("paused") and _rolled_out(raw),
+        generation=meta.get("generation", 0),
     )
 
 

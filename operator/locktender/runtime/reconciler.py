@@ -13,6 +13,8 @@ from locktender.core import decide, messages, summary
 from locktender.core.actions import EmitEvent, EnsureBackup, EnsureJob, ReleaseDeployment
 from locktender.core.errors import JobProblem, LocktenderError, NameTaken, ReleaseRefused, Stale
 from locktender.core.observation import Claim, Observation
+from locktender.core.onward import onward
+from locktender.core.runs import AT_ONCE
 from locktender.kube import observe, parse, paths
 from locktender.kube.act import Actor
 from locktender.render.names import MANAGED_SELECTOR
@@ -24,6 +26,9 @@ from locktender.telemetry.metrics import Metrics
 log = logging.getLogger("locktender.reconciler")
 ORPHAN_PATIENCE = (
     10.0  # seconds a held Deployment may wait for its DatabaseMigration to be applied before it is worth a warning
+)
+PASSES_IN_A_ROW = (
+    8  # a run needs no more from one wait to the next; the bound gives other keys their turn whatever happens
 )
 
 
@@ -74,7 +79,7 @@ class Reconciler:
                 self.queue.add(key, requeue)
 
     async def reconcile(self, key: Key) -> float | None:
-        """One pass over one DatabaseMigration; the seconds until the next one is wanted."""
+        """Look once, then pass after pass for as long as one follows at once from another; the seconds until the next look is wanted."""
         namespace, name = key
         observation = await observe.observe(self.actor.client, namespace, name, self.actor.settings.lease_namespace)
         if observation is None:
@@ -82,24 +87,47 @@ class Reconciler:
         self._known.add(key)
         if observation.claim is Claim.BUSY:
             self._waiting_for.setdefault((namespace, observation.claimed_by), set()).add(key)
-        now = self.now()
-        decision = decide.decide(observation, now)
+        told: list[EmitEvent] = []
+        try:
+            requeue = await self._passes(observation, told)
+        except LocktenderError:
+            await self._tell(observation, told)
+            raise
+        await self._tell(observation, told)
+        return requeue
+
+    async def _passes(self, observation: Observation, told: list[EmitEvent]) -> float | None:
+        """Passes over one DatabaseMigration, each with its status stored before the next one acts. What is to be told goes into `told`."""
+        for _ in range(PASSES_IN_A_ROW):
+            decision = decide.decide(observation, self.now())
+            status = await self._pass(observation, decision)
+            told += [action for action in decision.actions if isinstance(action, EmitEvent)]
+            following = onward(observation, status, decision.actions)
+            if decision.requeue != AT_ONCE or following is None:
+                return decision.requeue
+            observation = following
+        return AT_ONCE
+
+    async def _pass(self, observation: Observation, decision: decide.Decision) -> Status:
+        """Act, then store the status; the status that was stored."""
         try:
             status = await self._act(observation, decision)
         except JobProblem as problem:
             reason = Reason.NAME_CONFLICT if isinstance(problem, NameTaken) else Reason.JOB_REFUSED
-            await self._store(observation, summary.without_job(observation, problem.step, reason, str(problem), now))
+            refused = summary.without_job(observation, problem.step, reason, str(problem), self.now())
+            await self._store(observation, refused)
             raise
         except ReleaseRefused as problem:
-            refused = summary.stalled(observation, observation.status, Reason.RELEASE_REFUSED, str(problem), now)
+            refused = summary.stalled(observation, observation.status, Reason.RELEASE_REFUSED, str(problem), self.now())
             await self._store(observation, refused)
             raise
         await self._store(observation, status)
-        # Last, because what is told must have happened, and because nothing depends on it.
-        for action in decision.actions:
-            if isinstance(action, EmitEvent):
-                await self.actor.perform(observation, action)
-        return decision.requeue
+        return status
+
+    async def _tell(self, observation: Observation, told: list[EmitEvent]) -> None:
+        """Post Events. Last, because what is told must have happened, and because nothing depends on it."""
+        for action in told:
+            await self.actor.perform(observation, action)
 
     async def _act(self, observation: Observation, decision: decide.Decision) -> Status:
         """Carry out everything but the Events; the status to store, with the uids of the Jobs that were made."""

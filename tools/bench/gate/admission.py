@@ -60,5 +60,6 @@ def _dry_run(api: Api, name: str, *, held: bool) -> float:
     begun = time.monotonic()
     answer: dict[str, Any] = api.call("PATCH", where, patch, JSON_PATCH)
     took = time.monotonic() - begun
-    assert bool(answer["spec"].get("paused")) == held, f"{name}: paused is {answer['spec'].get('paused')}, held should be {held}"
+    if bool(answer["spec"].get("paused")) != held:
+        raise AssertionError(f"the gate {'did not hold' if held else 'held'} the Deployment {name}")
     return took

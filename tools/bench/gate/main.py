@@ -79,7 +79,9 @@ def _measure(opened: Scene, tries: int, progress: Progress) -> tuple[list[Try], 
             more = admission.measure(opened.api, 1, admission.PER_ROUND)
             asked.gated += more.gated
             asked.ungated += more.ungated
-            progress.say(f"admission: {len(asked.gated)} requests of each kind, {asked.added(0.5):.1f} ms added so far (p50)")
+            progress.say(
+                f"admission: {len(asked.gated)} requests of each kind, {asked.added(0.5):.1f} ms added so far (p50)"
+            )
     return made, asked
 
 
@@ -121,7 +123,9 @@ def _conditions(opened: Scene, database: str, busy: float) -> dict[str, object]:
     memory = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemTotal"))
     return {
         "kubernetes": version,
-        "node": "kind or a given cluster" if not (settings.state / "node.json").is_file() else "one, made by tools/cluster",
+        "node": "kind or a given cluster"
+        if not (settings.state / "node.json").is_file()
+        else "one, made by tools/cluster",
         "processors": os.cpu_count() or 0,
         "memory_gib": round(int(memory.split()[1]) / 1024 / 1024),
         "kernel": platform.release(),

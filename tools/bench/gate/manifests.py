@@ -43,7 +43,10 @@ def pod(name: str, image: str, **more: Any) -> Manifest:
 
 def deployment(name: str, gate: str = "") -> Manifest:
     """One replica of the application; with `gate`, behind that DatabaseMigration."""
-    template = {"metadata": {"labels": {"app": name}, "annotations": {f"{GROUP}/key": "r0"}}, "spec": pod("app", IMAGES[0])}
+    template = {
+        "metadata": {"labels": {"app": name}, "annotations": {f"{GROUP}/key": "r0"}},
+        "spec": pod("app", IMAGES[0]),
+    }
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -127,7 +130,10 @@ def write_chart(folder: Path) -> None:
     (folder / "Chart.yaml").write_text("apiVersion: v2\nname: hooked\nversion: 0.1.0\n")
     (folder / "values.yaml").write_text(f"image: {IMAGES[0]}\nrelease: r0\n")
     hook = job("hooked-migration")
-    hook["metadata"]["annotations"] = {"helm.sh/hook": "pre-upgrade", "helm.sh/hook-delete-policy": "before-hook-creation"}
+    hook["metadata"]["annotations"] = {
+        "helm.sh/hook": "pre-upgrade",
+        "helm.sh/hook-delete-policy": "before-hook-creation",
+    }
     application = deployment(HOOKED)
     template = application["spec"]["template"]
     template["spec"]["containers"][0]["image"] = "{{ .Values.image }}"

@@ -58,7 +58,10 @@ class Scene:
             if body is None or not facts.is_rolled_out(body) or len(own) != 1:
                 return False
         jobs = self.recorder.objects("jobs")
-        return all(any(c["type"] in ("Complete", "Failed") for c in one.get("status", {}).get("conditions", ())) for one in jobs)
+        return all(
+            any(c["type"] in ("Complete", "Failed") for c in one.get("status", {}).get("conditions", ()))
+            for one in jobs
+        )
 
     def put_away(self) -> None:
         """Delete the ended Jobs, as their time to live would: what thirty tries leave behind must not weigh on the next one."""
@@ -70,9 +73,7 @@ class Scene:
 def require_tools(stage_: Stage) -> None:
     """ClusterError that names the programs which are missing, before anything is changed."""
     known = f"{stage_.tools}:"
-    missing = [
-        name for name in ("kubectl", "helm") if not ((stage_.tools / name).exists() or shutil.which(name))
-    ]
+    missing = [name for name in ("kubectl", "helm") if not ((stage_.tools / name).exists() or shutil.which(name))]
     if missing:
         raise ClusterError(f"The bench needs {' and '.join(missing)} on PATH ({known}...): install them first.")
 

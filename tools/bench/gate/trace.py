@@ -1,1 +1,2 @@
-def leave(*a): pass
+def leave(*a):
+    pass

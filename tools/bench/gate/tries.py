@@ -66,7 +66,9 @@ class Tries:
         position = len(self.scene.recorder.seen)
         begun = time.monotonic()
         self.scene.api.create(f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs", manifests.job(name))
-        seen = self._first(position, "jobs", lambda body: _named(body, name) and body.get("status", {}).get("succeeded") == 1)
+        seen = self._first(
+            position, "jobs", lambda body: _named(body, name) and body.get("status", {}).get("succeeded") == 1
+        )
         return Try("bare_job", name, position, begun, seen.at)
 
     def _rollout(self, variant: str, name: str, change: Callable[[str, str, str], Any]) -> Try:
@@ -80,7 +82,8 @@ class Tries:
 
     def _other_image(self, name: str) -> str:
         body = self.scene.recorder.get("deployments", name)
-        assert body is not None, f"the Deployment {name} is gone"
+        if body is None:
+            raise AssertionError(f"the Deployment {name} is gone")
         one, two = manifests.IMAGES
         return two if facts.image(body) == one else one
 
@@ -93,7 +96,8 @@ class Tries:
         values = ("--set", f"image={image}", "--set", f"release={release}")
         command = ("helm", "upgrade", name, str(self.scene.chart), "--namespace", NAMESPACE, *values)
         done = subprocess.run(command, env=known, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"helm upgrade: {done.stderr.strip()}"
+        if done.returncode != 0:
+            raise AssertionError(f"helm upgrade: {done.stderr.strip()}")
 
     def _with_verdict(self, made: Try) -> Try:
         """The same try with the time from the verdict, seen in the pod's status, to the open gate, seen in the Deployment."""
@@ -132,7 +136,11 @@ def _release_of(owner: dict[str, Any]) -> str:
 
 
 def _runs(pod: dict[str, Any], name: str, image: str, release: str) -> bool:
-    ours = pod["metadata"].get("labels", {}).get("app") == name and facts.image(pod) == image and _release_of(pod) == release
+    ours = (
+        pod["metadata"].get("labels", {}).get("app") == name
+        and facts.image(pod) == image
+        and _release_of(pod) == release
+    )
     return ours and "running" in facts.container(pod, "app").get("state", {})
 
 

@@ -18,7 +18,7 @@ def open_gate(deployment: GatedDeployment, run_id: str, message: str) -> tuple[A
     init_images = tuple(item.image for item in deployment.init_containers)
     fact = f"{run_id}/released/{deployment.name}"
     return (
-        ReleaseDeployment(deployment.name, init_images, images, deployment.release, run_id),
+        ReleaseDeployment(deployment.name, init_images, images, deployment.generation, run_id),
         EmitEvent(Reason.RELEASED, message, fact, deployment=deployment.name, deployment_uid=deployment.uid),
     )
 
