@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from locktender.core.errors import ApiError, JobRefused, Stale, UnreadableStatus
+from locktender.core.errors import JobRefused, Stale, UnreadableStatus
 from locktender.kube import paths
 from locktender.runtime.reconciler import Reconciler
-from tests.apiserver.stage import Crash, dying, interfered, stage
+from tests.apiserver.stage import Crash, Stage, dying, interfered, stage
 
 pytestmark = pytest.mark.apiserver
 
@@ -50,9 +50,7 @@ async def test_a_stale_verdict_cannot_release_another_image(controller_server: P
         async with interfered(controller_server, "race") as client:
             reconciler = scene.reconciler(client)
             with pytest.raises(Stale, match="not what was judged"):
-                for _ in range(40):
-                    await reconciler.reconcile(("race", "shop-db"))
-                    await scene.kubelet()
+                await _until_refused(scene, reconciler)
             assert client.done
         found = await scene.client.get(paths.migrations("race", "shop-db"))
         assert found is not None
@@ -60,6 +58,12 @@ async def test_a_stale_verdict_cannot_release_another_image(controller_server: P
         deployment = await scene.client.get(paths.deployments("race", "web"))
         assert deployment is not None
         assert deployment["spec"]["paused"] is True
+
+
+async def _until_refused(scene: Stage, reconciler: Reconciler) -> None:
+    for _ in range(40):
+        await reconciler.reconcile((scene.namespace, "shop-db"))
+        await scene.kubelet()
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before the call", "after the call"])

@@ -4,12 +4,11 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
 from tools.bench import numbers
-from tools.bench.gate import admission, scene, trace
+from tools.bench.gate import admission, scene
 from tools.bench.gate.admission import Admission
 from tools.bench.gate.scene import Scene
 from tools.bench.gate.tries import Tries, Try
@@ -25,11 +24,10 @@ AIMS = (
     Aim("verdict_to_release_p99_ms", 300.0),
     Aim("admission_added_p99_ms", 10.0),
 )
-VARIANTS = ("plain", "bare_job", "noop", "helm_hook", "with_backup")
 CALM_SECONDS = 3.0  # how long the machine is watched before the first try
 
 
-def run(tries: int, *, check: bool, with_trace: bool) -> int:
+def run(tries: int, *, check: bool) -> int:
     """0, or 1 when an aim was missed and that matters."""
     progress = Progress()
     where = stage.cluster(progress)
@@ -37,8 +35,7 @@ def run(tries: int, *, check: bool, with_trace: bool) -> int:
     key = stage.project(progress)
     scene.deliver_images(progress)
     progress.say("installing the chart of the working tree")
-    level = ("logLevel=DEBUG",) if with_trace else ()
-    stage.install(where, key, *level)
+    stage.install(where, key)
     progress.say("making a namespace with PostgreSQL, a database, and four Deployments")
     with scene.open_scene(where) as opened:
         database = scene.furnish(opened)
@@ -46,9 +43,7 @@ def run(tries: int, *, check: bool, with_trace: bool) -> int:
         conditions = {**_conditions(opened, database, busy), "tries": tries}
         begun = time.monotonic()
         measured, asked = _measure(opened, tries, progress)
-        conditions |= {"seconds": round(time.monotonic() - begun)} | _about_admission(asked)
-        if with_trace:
-            trace.leave(opened, [made for made in measured if made.variant in ("noop", "with_backup")], progress)
+        conditions |= {"seconds": round(time.monotonic() - begun), **_about_admission(asked)}
     result = Result("gate", conditions, _rows(measured, asked), AIMS)
     file = result.write()
     rows = result.rows
@@ -64,16 +59,15 @@ def _measure(opened: Scene, tries: int, progress: Progress) -> tuple[list[Try], 
     """Every round makes one try of each variant, each time in another order, so that what the machine does else hits all alike."""
     made: list[Try] = []
     maker = Tries(opened)
+    variants = (maker.plain, maker.bare_job, maker.noop, maker.helm_hook, maker.with_backup)
     asked = Admission()
     rounds = min(admission.ROUNDS, tries)
     for number in range(tries):
-        for step in range(len(VARIANTS)):
-            name = VARIANTS[(step + number) % len(VARIANTS)]
-            attempt: Callable[[], Try] = getattr(maker, name)
-            made.append(attempt())
+        for step in range(len(variants)):
+            made.append(variants[(step + number) % len(variants)]())
             opened.wait_quiet()
             opened.put_away()
-        told = ", ".join(f"{one.variant} {one.seconds:.2f} s" for one in made[-len(VARIANTS) :])
+        told = ", ".join(f"{one.variant} {one.seconds:.2f} s" for one in made[-len(variants) :])
         progress.say(f"round {number + 1} of {tries}: {told}")
         if (number + 1) * rounds // tries > number * rounds // tries:
             more = admission.measure(opened.api, 1, admission.PER_ROUND)

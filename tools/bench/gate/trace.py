@@ -1,2 +1,0 @@
-def leave(*a):
-    pass
