@@ -133,7 +133,8 @@ class Client:
         response = await self._api.rest_client.request(
             method, full_url, headers=headers, body=body, _request_timeout=REQUEST_TIMEOUT
         )
-        return response.status, await asyncio.wait_for(response.read(), REQUEST_TIMEOUT)
+        async with asyncio.timeout(REQUEST_TIMEOUT):  # asyncio.wait_for may swallow a cancellation before Python 3.12
+            return response.status, await response.read()
 
 
 def _decode(status: int, data: bytes) -> JsonObject:

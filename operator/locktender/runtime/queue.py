@@ -5,6 +5,7 @@ add(key, delay) --> delayed --^             `-- added meanwhile: ready again aft
 """
 
 import asyncio
+import contextlib
 import heapq
 import random
 from collections import deque
@@ -67,10 +68,10 @@ class WorkQueue:
                 self._working.add(key)
                 return key, self.clock() - self._waiting.pop(key)
             self._wake.clear()
-            try:
-                await asyncio.wait_for(self._wake.wait(), wait)
-            except TimeoutError:
-                continue
+            # Not asyncio.wait_for: before Python 3.12 it swallows a cancellation that comes together with a key.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._wake.wait()
 
     def _promote(self) -> float | None:
         """Move what is due to the ready line; the seconds until the next delayed key."""

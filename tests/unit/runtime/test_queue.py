@@ -76,3 +76,18 @@ async def test_errors_wait_longer_and_longer_and_success_forgets_them(queue: Wor
     assert delays[-1] == BACKOFF_LONGEST
     queue.succeeded(A)
     assert queue.failed(A) == 0.1
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_a_worker_that_is_stopped_in_the_moment_a_key_arrives_stops(queue: WorkQueue, turns: int) -> None:
+    queue.add(B, 100.0)  # so that the worker waits with a time limit
+    worker = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    queue.add(A)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    if worker.cancel():
+        await asyncio.wait({worker})
+        assert worker.cancelled()
+    else:
+        assert worker.result()[0] == A
