@@ -104,7 +104,9 @@ def _gate_holds(kubectl: Kubectl, operator: Path, watched: tuple[str, ...]) -> N
     )
     until(lambda: kubectl.run("create", "--dry-run=server", body=nameless).returncode != 0, "the backstop refuses")
     may = Kubectl(kubectl.program, operator, home)
-    until(lambda: may.run("auth", "can-i", "release", "databasemigrations/x").returncode == 0, "the operator may release")
+    until(
+        lambda: may.run("auth", "can-i", "release", "databasemigrations/x").returncode == 0, "the operator may release"
+    )
 
 
 @contextmanager

@@ -34,7 +34,9 @@ class Kubelet:
     `images` overrides `migrate` for runs of an image (as named in the run of the DatabaseMigration).
     """
 
-    def __init__(self, api: Api, recorder: Recorder, *, backup: Fate = Fate.SUCCEEDS, migrate: Fate = Fate.SUCCEEDS) -> None:
+    def __init__(
+        self, api: Api, recorder: Recorder, *, backup: Fate = Fate.SUCCEEDS, migrate: Fate = Fate.SUCCEEDS
+    ) -> None:
         self.api, self.recorder = api, recorder
         self.backup, self.migrate = backup, migrate
         self.images: dict[str, Fate] = {}
@@ -120,7 +122,9 @@ def _container(name: str, state: dict[str, Any], *, ready: bool = False) -> dict
 
 def _ready(pod: dict[str, Any]) -> dict[str, Any]:
     names = [container["name"] for container in pod["spec"]["containers"]]
-    conditions = [{"type": kind, "status": "True", "lastTransitionTime": _now()} for kind in ("Ready", "ContainersReady")]
+    conditions = [
+        {"type": kind, "status": "True", "lastTransitionTime": _now()} for kind in ("Ready", "ContainersReady")
+    ]
     states = [_container(name, {"running": {"startedAt": _now()}}, ready=True) for name in names]
     return {"phase": "Running", "conditions": conditions, "containerStatuses": states}
 
@@ -130,7 +134,11 @@ def _running(step: str) -> dict[str, Any]:
 
 
 def _ended(step: str, code: int) -> dict[str, Any]:
-    words = report("Succeeded", "Succeeded", kind="backup", backup=BACKUP_FACTS) if step == "backup" and not code else "boom"
+    words = (
+        report("Succeeded", "Succeeded", kind="backup", backup=BACKUP_FACTS)
+        if step == "backup" and not code
+        else "boom"
+    )
     ended = {
         "exitCode": code,
         "reason": "Error" if code else "Completed",

@@ -94,12 +94,16 @@ class Operator:
             await self._live(client)
         finally:
             await client.close()
+            await asyncio.sleep(0.1)  # the loop closes the connections that kopf and aiohttp have let go of
 
     async def _live(self, client: Client) -> None:
         """What runtime/main.py does once it leads."""
         queue = WorkQueue(time.monotonic)
         settings = Settings(
-            runner_image="runner:test", pod_name="operator", lease_namespace=render.NAMESPACE, namespaces=self.namespaces
+            runner_image="runner:test",
+            pod_name="operator",
+            lease_namespace=render.NAMESPACE,
+            namespaces=self.namespaces,
         )
         self.metrics = Metrics()
         reconciler = Reconciler(Actor(client, settings, 37), queue, self.metrics, self.namespaces)

@@ -19,7 +19,14 @@ from tools.kube.recorder import Recorder, Seen
 T = TypeVar("T")
 MIGRATION = "shop-db"
 PATIENCE = 30.0  # seconds: what is promised for a way out
-COMMAND = ("kubectl ", "spec.", "locktender.dev/key", "Apply one", "apply the other half", "Label one")  # something to do
+COMMAND = (
+    "kubectl ",
+    "spec.",
+    "locktender.dev/key",
+    "Apply one",
+    "apply the other half",
+    "Label one",
+)  # something to do
 
 
 class Shop:
@@ -53,7 +60,10 @@ class Shop:
 
     def deploy(self, name: str, image: str, *, key: str = "", gate: str | None = MIGRATION, **more: Any) -> None:
         """`kubectl apply --server-side` of a Deployment's whole manifest; `more` are fields of its spec."""
-        template: dict[str, Any] = {"metadata": {"labels": {"app": name}}, "spec": {"containers": [{"name": "app", "image": image}]}}
+        template: dict[str, Any] = {
+            "metadata": {"labels": {"app": name}},
+            "spec": {"containers": [{"name": "app", "image": image}]},
+        }
         if key:
             template["metadata"]["annotations"] = {KEY: key}
         env = more.pop("env", None)
@@ -109,7 +119,9 @@ class Shop:
     def jobs(self, step: str = facts.MIGRATE) -> list[Seen]:
         """The Jobs of a step that were ever made."""
         events = self.recorder.events("jobs")
-        first = {event.object["metadata"]["uid"]: event for event in reversed(events) if facts.step(event.object) == step}
+        first = {
+            event.object["metadata"]["uid"]: event for event in reversed(events) if facts.step(event.object) == step
+        }
         return list(first.values())
 
     def events_about(self, uid: str, since: int = 0) -> list[dict[str, Any]]:
@@ -130,7 +142,9 @@ class Shop:
         for item in self.recorder.objects("deployments"):
             held = "held" if facts.is_held(item) else "paused" if item["spec"].get("paused") else "open"
             lines.append(f"  deployment {item['metadata']['name']}: {held}, gate {gate_of(item)!r}, {version_of(item)}")
-            lines += [f"    {event['reason']}: {event['message']}" for event in self.events_about(item["metadata"]["uid"])]
+            lines += [
+                f"    {event['reason']}: {event['message']}" for event in self.events_about(item["metadata"]["uid"])
+            ]
         for item in self.recorder.objects("databasemigrations"):
             lines.append(f"  dbm {item['metadata']['name']} {item['spec']}")
             lines += [
@@ -164,7 +178,10 @@ class Shop:
         reasons = [event["reason"] for event in told]
         migration = self.dbm(gate)
         if migration is None:
-            if not any("there is no DatabaseMigration" in event["message"] and _says_what_to_do(event["message"]) for event in told):
+            if not any(
+                "there is no DatabaseMigration" in event["message"] and _says_what_to_do(event["message"])
+                for event in told
+            ):
                 yield f"{name}: no Event says that there is no DatabaseMigration {gate}: {reasons}"
             return
         if "Held" not in reasons:
@@ -203,7 +220,9 @@ def open_shop(server: GateServer, namespace: str = "", **fates: Any) -> Iterator
     namespace = namespace or f"shop-{uuid.uuid4().hex[:8]}"
     where = f"/api/v1/namespaces/{namespace}"
     if server.admin.get(where) is None:
-        server.admin.create("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+        server.admin.create(
+            "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+        )
     end = time.monotonic() + PATIENCE
     while server.admin.get(f"{where}/serviceaccounts/default") is None:  # pods need it
         assert time.monotonic() < end, "no default service account: is kube-controller-manager running?"

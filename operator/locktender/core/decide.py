@@ -35,9 +35,8 @@ def decide(observation: Observation, now: datetime) -> Decision:
 
     # 1. A spec that cannot work: say so, and touch nothing.
     if isinstance(spec, str):
-        return Decision(
-            _last_finalizer(observation), summary.stalled(observation, status, Reason.INVALID_SPEC, spec, now)
-        )
+        told = summary.stalled(observation, status, Reason.INVALID_SPEC, spec, now)
+        return Decision((*_last_finalizer(observation), *housekeeping.hold_events(observation, told)), told)
 
     # 2. What ran before the gate counts as migrated; a person's word settles what we could not know.
     status, events = _adopt_baselines(observation, spec, status, now)
@@ -77,10 +76,10 @@ def _with_the_rest(
         *actions,
         *_openings(observation, spec, actions),
         *housekeeping.expired_jobs(observation, status),
-        *housekeeping.gate_events(observation, spec, status, target),
     )
-    status = housekeeping.confirmed(observation, status)
-    return Decision(actions, summary.standing(observation, spec, status, target, now), decision.requeue)
+    status = summary.standing(observation, spec, housekeeping.confirmed(observation, status), target, now)
+    actions = (*actions, *housekeeping.gate_events(observation, spec, status, target))
+    return Decision(actions, status, decision.requeue)
 
 
 def _last_finalizer(observation: Observation) -> tuple[Action, ...]:

@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import replace
 
-from locktender.api.conditions import Reason
+from locktender.api.conditions import ConditionType, Reason
 from locktender.api.spec import Spec
 from locktender.api.status import Status, Step, StepState
 from locktender.core import gate, messages
@@ -57,28 +57,55 @@ def disputed(observation: Observation, status: Status) -> tuple[JobState, ...]:
 def gate_events(
     observation: Observation, spec: Spec, status: Status, target: Release | gate.NoTarget
 ) -> tuple[Action, ...]:
-    """Tell on each held Deployment that it waits, and why; and on a Job that contradicts its container."""
-    events: list[Action] = []
+    """Tell on each held Deployment that it waits, why, and what to do; and on a Job that contradicts its container."""
+    events = list(hold_events(observation, status))
     for deployment in observation.deployments:
         if not deployment.held:
             continue
-        fact = f"{_fingerprint(deployment)}/{deployment.name}"
-        events.append(_about(deployment, Reason.HELD, messages.held(observation.name), f"held/{fact}", warning=False))
         if isinstance(target, gate.NoTarget):
-            if target.stalled:
-                events.append(_about(deployment, target.reason, target.message, f"{target.reason}/{fact}"))
+            events.append(_why(deployment, target.reason, target.message))
         elif not gate.belongs(spec, deployment, target) and not _verified(spec, deployment, status):
             text = messages.mismatch(deployment.name, target.image, target.release, by_spec=gate.names_its_own(spec))
-            events.append(_about(deployment, Reason.GATE_MISMATCH, text, f"mismatch/{target.key}/{fact}"))
+            events.append(_why(deployment, Reason.GATE_MISMATCH, text))
     events.extend(
         EmitEvent(Reason.VERDICT_DISPUTED, messages.verdict_disputed(job.name), f"disputed/{job.uid}", warning=True)
         for job in disputed(observation, status)
     )
+    return tuple(dict.fromkeys(events))
+
+
+def hold_events(observation: Observation, status: Status) -> tuple[EmitEvent, ...]:
+    """What each held Deployment is told: that it is held and, where nothing is at work, what the condition Ready says.
+
+    `status` is the one about to be stored, so that an Event never says anything else than the condition.
+    """
+    ready = status.condition(ConditionType.READY)
+    waits = status.condition(ConditionType.RECONCILING) is not None
+    at_work = ready is None or (waits and ready.reason in (Reason.RUNNING, Reason.DELETING))
+    events: list[EmitEvent] = []
+    for deployment in observation.deployments:
+        if not deployment.held:
+            continue
+        held = messages.held(observation.name, observation.namespace)
+        events.append(_about(deployment, Reason.HELD, held, f"held/{_fingerprint(deployment)}", warning=False))
+        if ready is not None and not at_work:
+            # Each attempt of a wait has a sentence of its own; one Event is enough for all of them.
+            which = status.run.id if waits and status.run else ""
+            events.append(_why(deployment, ready.reason, ready.message, which, warning=not waits))
     return tuple(events)
 
 
-def _about(deployment: GatedDeployment, reason: Reason, message: str, fact: str, *, warning: bool = True) -> EmitEvent:
-    return EmitEvent(reason, message, fact, warning=warning, deployment=deployment.name, deployment_uid=deployment.uid)
+def _why(deployment: GatedDeployment, reason: str, message: str, which: str = "", *, warning: bool = True) -> EmitEvent:
+    """An Event that tells why. The same hold, reason and sentence (or `which`) are one fact."""
+    told = which or hashlib.sha256(message.encode()).hexdigest()[:10]
+    fact = f"{reason}/{_fingerprint(deployment)}/{told}"
+    return _about(deployment, reason, message, fact, warning=warning and reason != Reason.SUSPENDED)
+
+
+def _about(deployment: GatedDeployment, reason: str, message: str, fact: str, *, warning: bool) -> EmitEvent:
+    return EmitEvent(
+        str(reason), message, fact, warning=warning, deployment=deployment.name, deployment_uid=deployment.uid
+    )
 
 
 def _verified(spec: Spec, deployment: GatedDeployment, status: Status) -> bool:
@@ -88,5 +115,5 @@ def _verified(spec: Spec, deployment: GatedDeployment, status: Status) -> bool:
 def _fingerprint(deployment: GatedDeployment) -> str:
     """Identifies one hold: the same images held again later, after another release, are another fact."""
     since = deployment.held_since.isoformat() if deployment.held_since else ""
-    text = "\0".join((*deployment.images, deployment.release, since))
+    text = "\0".join((deployment.name, *deployment.images, deployment.release, since, deployment.released))
     return hashlib.sha256(text.encode()).hexdigest()[:10]

@@ -236,6 +236,20 @@ def waiting_for(cause: str, attempt: int) -> str:
     return f"Waiting{tries}: {cause}"
 
 
+def advised(cause: str, advice: str) -> str:
+    """The fact, cut so that the advice after it is never cut."""
+    fact = fit(cause, MESSAGE_LIMIT - len(advice) - 50).rstrip(".")
+    return f"{fact}. {advice}"
+
+
+def look_at_pod(job: str, namespace: str) -> str:
+    return f"It goes on by itself once that is mended; look: kubectl -n {namespace} describe pod -l job-name={job}"
+
+
+def again_at_once(name: str, namespace: str) -> str:
+    return f"It is tried again by itself; at once: {retry(name, namespace)}"
+
+
 def database_claimed(holder: str, namespace: str) -> str:
     return (
         f"DatabaseMigration {holder} is at work on the same database; this run follows when it has ended. "
@@ -247,8 +261,11 @@ def pod_pending(job: str, namespace: str) -> str:
     return f"Job {job} has no running pod yet. If this stays: kubectl -n {namespace} describe job {job}"
 
 
-def rollout_waiting(deployments: Sequence[str]) -> str:
-    return f"The rollout of {', '.join(deployments)} is under way; the migration follows when it is complete."
+def rollout_waiting(deployments: Sequence[str], namespace: str) -> str:
+    return (
+        f"The rollout of {', '.join(deployments)} is under way; the migration follows when it is complete. "
+        f"If it does not get on: kubectl -n {namespace} rollout status deployment {deployments[0]}"
+    )
 
 
 def job_vanished(job: str) -> str:
@@ -301,8 +318,8 @@ def rollout_overtaken() -> str:
 # The gate
 
 
-def held(name: str) -> str:
-    return f"Held until DatabaseMigration {name} has migrated; see: kubectl describe dbm {name}"
+def held(name: str, namespace: str) -> str:
+    return f"Held until DatabaseMigration {name} has migrated; see: kubectl -n {namespace} describe dbm {name}"
 
 
 def released(run_id: str, image: str) -> str:

@@ -37,6 +37,8 @@ class GatedDeployment:
     held_since: datetime | None = None
     rolled_out: bool = True
     generation: int = 0
+    released: str = ""
+    """The word that opened the gate last: a hold after it is another hold, even of the same images in the same second."""
 
     @property
     def images(self) -> tuple[str, ...]:

@@ -1,7 +1,9 @@
 """Carries actions out against the API server. The only writer. Every action may be repeated without harm."""
 
 import logging
+import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,6 +41,7 @@ from locktender.telemetry import events
 
 REFUSALS = (400, 403, 413, 422)  # HTTP statuses that say no to this very Job, now and until somebody changes something
 log = logging.getLogger("locktender.act")
+TELL_AGAIN = 1800.0  # seconds until what still holds is sent again: the API server forgets Events after an hour, and a hold may last longer
 TOLD_LIMIT = 20_000  # Events remembered as posted: about 5 MB; a forgotten one costs a call answered with 409
 IMAGE_VOLUMES_SINCE = (
     36  # minor version whose API serves image volumes without a feature gate, with a runtime that must have them
@@ -52,7 +55,8 @@ class Actor:
     client: Client
     settings: Settings
     server_minor: int
-    _told: OrderedDict[tuple[str, str, str], None] = field(default_factory=OrderedDict)
+    clock: Callable[[], float] = time.monotonic
+    _told: OrderedDict[tuple[str, str, str], float] = field(default_factory=OrderedDict)
 
     @property
     def image_volumes(self) -> bool:
@@ -102,9 +106,9 @@ class Actor:
         return True
 
     async def _tell(self, observation: Observation, action: EmitEvent) -> None:
-        """Post an Event; what this process has told already is not sent again. An Event that is refused stops nothing."""
+        """Post an Event; what this process has told lately is not sent again. An Event that is refused stops nothing."""
         identity = (action.deployment_uid or observation.uid, str(action.reason), action.fact)
-        if identity in self._told:
+        if self.clock() - self._told.get(identity, -TELL_AGAIN) < TELL_AGAIN:
             return
         try:
             await events.post(
@@ -113,7 +117,8 @@ class Actor:
         except ApiError as error:
             log.warning("%s/%s: Event %s not posted: %s", observation.namespace, observation.name, action.reason, error)
             return
-        self._told[identity] = None
+        self._told[identity] = self.clock()
+        self._told.move_to_end(identity)
         if len(self._told) > TOLD_LIMIT:
             self._told.popitem(last=False)
 

@@ -8,7 +8,7 @@ from locktender.api import spec as specs
 from locktender.api import status as statuses
 from locktender.core.errors import UnreadableStatus
 from locktender.core.observation import ContainerImage, ContainerState, GatedDeployment, JobState, PodState
-from locktender.settings import ANNOTATION_HELD, ANNOTATION_KEY, LABEL_OWNER, LABEL_RUN
+from locktender.settings import ANNOTATION_HELD, ANNOTATION_KEY, ANNOTATION_RELEASED, LABEL_OWNER, LABEL_RUN
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -46,6 +46,7 @@ def deployment(raw: dict[str, Any]) -> GatedDeployment:
         held_since=_held_since(meta) if held else None,
         rolled_out=not body.get("paused") and _rolled_out(raw),
         generation=meta.get("generation", 0),
+        released=(meta.get("annotations") or {}).get(ANNOTATION_RELEASED, ""),
     )
 
 

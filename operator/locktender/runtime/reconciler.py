@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from locktender.api.conditions import Reason
 from locktender.api.status import Status
-from locktender.core import decide, messages, summary
+from locktender.core import decide, housekeeping, messages, summary
 from locktender.core.actions import EmitEvent, EnsureBackup, EnsureJob, ReleaseDeployment
 from locktender.core.errors import JobProblem, LocktenderError, NameTaken, ReleaseRefused, Stale
 from locktender.core.observation import Claim, Observation
@@ -100,7 +100,7 @@ class Reconciler:
         """Passes over one DatabaseMigration, each with its status stored before the next one acts. What is to be told goes into `told`."""
         for _ in range(PASSES_IN_A_ROW):
             decision = decide.decide(observation, self.now())
-            status = await self._pass(observation, decision)
+            status = await self._pass(observation, decision, told)
             told += [action for action in decision.actions if isinstance(action, EmitEvent)]
             following = onward(observation, status, decision.actions)
             if decision.requeue != AT_ONCE or following is None:
@@ -108,18 +108,20 @@ class Reconciler:
             observation = following
         return AT_ONCE
 
-    async def _pass(self, observation: Observation, decision: decide.Decision) -> Status:
-        """Act, then store the status; the status that was stored."""
+    async def _pass(self, observation: Observation, decision: decide.Decision, told: list[EmitEvent]) -> Status:
+        """Act, then store the status; the status that was stored. A refusal is stored and told too, before it is raised."""
         try:
             status = await self._act(observation, decision)
         except JobProblem as problem:
             reason = Reason.NAME_CONFLICT if isinstance(problem, NameTaken) else Reason.JOB_REFUSED
             refused = summary.without_job(observation, problem.step, reason, str(problem), self.now())
             await self._store(observation, refused)
+            told += housekeeping.hold_events(observation, refused)
             raise
         except ReleaseRefused as problem:
             refused = summary.stalled(observation, observation.status, Reason.RELEASE_REFUSED, str(problem), self.now())
             await self._store(observation, refused)
+            told += housekeeping.hold_events(observation, refused)
             raise
         await self._store(observation, status)
         return status

@@ -47,13 +47,13 @@ def seen(world: World, decision: Decision) -> Observation:
 
 def do(world: World, step: str) -> None:
     """What the rest of the cluster, or a person, does next."""
-    jobs = list(world.steps_of.values())
+    jobs = [world.steps_of[name] for name in world.jobs]  # those that have not been deleted
     match step:
-        case "backup_ends_well" if "Backup" in jobs and world.job("Backup").name in world.jobs:
+        case "backup_ends_well" if "Backup" in jobs:
             world.backup_ends_well()
-        case "migration_ends" if "Migrate" in jobs and world.job("Migrate").name in world.jobs:
+        case "migration_ends" if "Migrate" in jobs:
             world.migration_ends(0)
-        case "migration_fails" if "Migrate" in jobs and world.job("Migrate").name in world.jobs:
+        case "migration_fails" if "Migrate" in jobs:
             world.migration_ends(1, "boom")
         case "hold":
             world.holds("web", "shop:v2")

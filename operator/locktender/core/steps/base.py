@@ -144,7 +144,8 @@ def _by_evidence(
                 replace(record, state=StepState.RUNNING, reason=started.reason, message=started.message)
             ), None
         case Finding.WAITING:
-            message = messages.waiting_for(evidence.message, record.attempt)
+            look = messages.look_at_pod(job.name, context.observation.namespace)
+            message = messages.waiting_for(messages.advised(evidence.message, look), record.attempt)
             return StepResult(replace(record, state=StepState.WAITING, reason=evidence.reason, message=message)), None
         case Finding.NOT_STARTED if evidence.transient:
             return _wait_for_next(context, record, job, evidence), None
@@ -166,7 +167,8 @@ def _without_pod(context: StepContext, record: Step, job: JobState, evidence: Ev
 
 def _wait_for_next(context: StepContext, record: Step, job: JobState, evidence: Evidence) -> StepResult:
     """The attempt could not begin: put its Job away and note when to try again."""
-    message = messages.waiting_for(evidence.message, record.attempt)
+    again = messages.again_at_once(context.observation.name, context.observation.namespace)
+    message = messages.waiting_for(messages.advised(evidence.message, again), record.attempt)
     waiting = finished(record, StepState.WAITING, context.now, evidence.reason, message)
     put_away: Action = ExpireJob(job.name, WAITED_JOB_TTL) if job.ended else DeleteJob(job.name, job.uid)
     return StepResult(waiting, (put_away,), retry.wait_before_attempt(record.attempt + 1))
@@ -174,7 +176,9 @@ def _wait_for_next(context: StepContext, record: Step, job: JobState, evidence: 
 
 def wait_again(context: StepContext, record: Step, reason: str, message: str) -> StepResult:
     """Record that this attempt is over and that another may follow."""
-    waiting = finished(record, StepState.WAITING, context.now, reason, messages.waiting_for(message, record.attempt))
+    again = messages.again_at_once(context.observation.name, context.observation.namespace)
+    told = messages.waiting_for(messages.advised(message, again), record.attempt)
+    waiting = finished(record, StepState.WAITING, context.now, reason, told)
     return StepResult(waiting, (), retry.wait_before_attempt(record.attempt + 1))
 
 

@@ -22,7 +22,7 @@ def advance(context: StepContext, record: Step) -> StepResult:
         return StepResult(waiting)
     behind = sorted(item.name for item in ours if item.held or not item.rolled_out)
     if behind:
-        message = messages.rollout_waiting(behind)
+        message = messages.rollout_waiting(behind, context.observation.namespace)
         waiting = replace(
             record,
             state=StepState.WAITING,
