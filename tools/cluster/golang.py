@@ -31,10 +31,11 @@ class Stage:
     seconds: int
     ldflags: str = "-s -w"
     tags: str = ""
+    names: tuple[str, ...] = ()
 
     def programs(self) -> tuple[str, ...]:
-        """File names of what comes out."""
-        return tuple(self.name if p == "." else _program(p) for p in self.packages)
+        """File names of what comes out: `names` where given, else as the packages are called."""
+        return self.names or tuple(self.name if p == "." else _program(p) for p in self.packages)
 
 
 def _program(package: str) -> str:

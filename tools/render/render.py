@@ -5,6 +5,7 @@
 - crds/*.yaml become charts/locktender/templates/crds/: Helm never upgrades a chart's own crds/ folder, so they are templates.
 - The chart with its defaults becomes deploy/install.yaml (Kubernetes 1.36 and newer) and deploy/webhook/install.yaml (1.30 and newer),
   for kubectl, and for kustomize through the kustomization.yaml beside each.
+- deploy/argocd/resource_customizations becomes deploy/argocd/argocd-cm.yaml.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from tools.cluster.golang import HELM, KUBECTL, built
 from tools.cluster.progress import Progress
+from tools.render import argocd
 
 ROOT = Path(__file__).resolve().parents[2]
 CRDS = ROOT / "crds"
@@ -110,9 +112,9 @@ def main(arguments: list[str] | None = None) -> int:
     templates = crd_templates()
     if not check:
         write(templates)
-        write(install_files())
+        write(install_files() | argocd.files())
         return 0
-    outdated = [*stale(templates), *stale(install_files())]
+    outdated = [*stale(templates), *stale(install_files() | argocd.files())]
     for file in outdated:
         print(f"{file.relative_to(ROOT)} is out of date: run `make render` and commit it", file=sys.stderr)
     return 1 if outdated else 0
