@@ -1,4 +1,5 @@
 import re
+from pathlib import Path
 
 import pytest
 
@@ -6,10 +7,12 @@ from tests.cluster.kit import prepare
 from tests.cluster.kit.world import world
 from tools.kube.api import Api
 
+CLUSTER = Path(__file__).parent
+
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if item.path.parent.name == "cluster" and item.path.name != "test_node.py":
+        if item.path.is_relative_to(CLUSTER) and item.path.name != "test_node.py":
             item.add_marker(pytest.mark.cluster)
 
 

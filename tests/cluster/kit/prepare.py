@@ -1,10 +1,14 @@
-"""What the cluster tests stand on: images, Locktender from its chart, two PostgreSQL servers. Quick when all is there."""
+"""What the cluster tests stand on: images, Locktender from its chart, two PostgreSQL servers, Helm 3, Flux and Argo CD.
+
+Quick when all is there.
+"""
 
 import json
 from pathlib import Path
 
+from tests.cluster.clients import definitions
 from tests.cluster.kit import databases, manifests
-from tools.cluster import images, provider
+from tools.cluster import clients, images, provider
 from tools.cluster.progress import Progress
 from tools.cluster.settings import Settings
 from tools.demo import stage
@@ -35,6 +39,9 @@ def prepare(progress: Progress) -> Stage:
         _application(release, progress)
     stage.install(where, key)
     _servers(where)
+    for client in (clients.HELM_3, clients.FLUX, clients.ARGO_CD, clients.MINIREDIS):
+        clients.program(client, progress)
+    definitions.install(where)
     where.run_unchecked(
         "kubectl",
         "wait",

@@ -1,0 +1,1 @@
+"""Helm 3 and 4, Flux and Argo CD as the tests use them."""
