@@ -74,7 +74,13 @@ COPY --from=clients . /opt/postgresql
 # hadolint ignore=DL3006
 FROM clients-${CLIENTS} AS clients-chosen
 
-FROM ${BASE_IMAGE} AS operator
+# The standard library's bytecode, valid whatever the times of its files: public images carry none or a stale one, nothing may be
+# written at run time, and each container of each pod would compile all that it imports (0.1 to 0.2 s of its start).
+FROM ${BASE_IMAGE} AS python
+RUN python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash -x '/(test|idlelib|lib2to3|tkinter|turtledemo|ensurepip|site-packages|dist-packages)/' \
+      "$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
+
+FROM python AS operator
 COPY --from=site-operator /opt/locktender/site /opt/locktender/site
 # Nothing is written at run time: the root file system may be read-only.
 ENV PYTHONPATH=/opt/locktender/site PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
@@ -84,7 +90,7 @@ WORKDIR /
 USER 65532:65532
 ENTRYPOINT ["python3", "-m", "locktender"]
 
-FROM ${BASE_IMAGE} AS runner
+FROM python AS runner
 COPY --from=clients-chosen /opt/postgresql /opt/postgresql
 COPY --from=site-runner /opt/locktender/site /opt/locktender/site
 ENV PYTHONPATH=/opt/locktender/site PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
