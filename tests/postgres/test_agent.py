@@ -33,12 +33,12 @@ def database(newest):
 
 @pytest.fixture
 def pod(newest, database, tmp_path):
-    def make(name, attempt=1, run="run-1", url=None):
+    def make(name, attempt=1, run="run-1", url=None, leave=""):
         folder = tmp_path / name
         (folder / "run").mkdir(parents=True)
         environment = {
             "LOCKTENDER_RUN_DIR": str(folder / "run"), "LOCKTENDER_RUN": run, "LOCKTENDER_STEP": "migrate",
-            "LOCKTENDER_ATTEMPT": str(attempt), "LOCKTENDER_POD_UID": name,
+            "LOCKTENDER_ATTEMPT": str(attempt), "LOCKTENDER_POD_UID": name, "LOCKTENDER_LEAVE_ACCESS": leave,
         }  # fmt: skip
         return Pod(folder, url or newest.url(database), ("agent",), environment)
 
@@ -181,9 +181,18 @@ def test_sigterm_before_the_fence_is_held_starts_nothing_and_may_be_tried_again(
     assert first.end(holder, signal.SIGTERM).code == 0
 
 
+def test_without_such_a_program_no_password_is_left_anywhere(pod):
+    first = pod("first")
+    process = first.begin()
+    try:
+        assert sorted(file.name for file in first.run_dir.iterdir()) == ["fence-held"]
+    finally:
+        first.end(process, signal.SIGTERM)
+
+
 def test_the_url_for_programs_that_take_it_as_an_argument_has_no_password(newest, database, pod):
     role = newest.role("p:w\\d-canary", "SUPERUSER")
-    first = pod("first", url=newest.url(database, role, "p%3Aw%5Cd-canary") + "?sslmode=disable")
+    first = pod("first", url=newest.url(database, role, "p%3Aw%5Cd-canary") + "?sslmode=disable", leave="1")
     process = first.begin()
     try:
         url, secret = first.run_dir / "url", first.run_dir / "pgpass"

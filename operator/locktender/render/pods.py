@@ -12,7 +12,7 @@ from locktender.api.spec import Framework, Spec
 from locktender.core.actions import EnsureJob
 from locktender.core.evidence import AGENT
 from locktender.core.steps import backup, migrate
-from locktender.render.presets import RUN_DIR, migrations_path, preset
+from locktender.render.presets import RUN_DIR, SHARED_MEMORY, migrations_path, preset
 from locktender.settings import RUNNER_UID, Settings
 
 BACKUP_DIR = "/backups"
@@ -66,26 +66,26 @@ def backup_pod(frame: Frame) -> dict[str, Any]:
 
 def migration_pod(frame: Frame, *, image_volumes: bool) -> dict[str, Any]:
     """The pod spec of a migration."""
-    volumes = [_scratch("tmp"), {"name": "run", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}]
-    init = [_agent(frame)]
+    run = {"name": "run", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}
     if frame.spec.migration.framework is Framework.SQL:
         main, files, copy = _sql_container(frame, image_volumes=image_volumes)
-        volumes.append(files)
-        init = [*copy, *init]
-    else:
-        main = _application_container(frame)
-    return _pod(frame, init, [main], volumes)
+        return _pod(frame, [*copy, _agent(frame, shares=True)], [main], [_scratch("tmp"), run, files])
+    shares = preset(frame.spec.migration).same_user
+    return _pod(frame, [_agent(frame, shares=shares)], [_application_container(frame)], [run] if shares else [])
 
 
-def _agent(frame: Frame) -> dict[str, Any]:
-    """The sidecar that takes and holds the fence."""
+def _agent(frame: Frame, *, shares: bool) -> dict[str, Any]:
+    """The sidecar that takes and holds the fence. With `shares` its marks are in a volume, which other containers of the pod may mount."""
     container = _runner_container(frame, AGENT, ("runner", "agent"), AGENT_MEMORY)
-    container["env"] += _values({"LOCKTENDER_RUN_DIR": RUN_DIR, "LOCKTENDER_FENCE_WAIT": str(FENCE_WAIT)})
+    container["volumeMounts"] = [{"name": "run", "mountPath": RUN_DIR}] if shares else []
+    where = RUN_DIR if shares else SHARED_MEMORY
+    container["env"] += _values({"LOCKTENDER_RUN_DIR": where, "LOCKTENDER_FENCE_WAIT": str(FENCE_WAIT)})
+    if preset(frame.spec.migration).same_user:
+        container["env"] += _values({"LOCKTENDER_LEAVE_ACCESS": "1"})
     if frame.action.settled:
         container["env"] += _values({"LOCKTENDER_SETTLED_RUNS": ",".join(frame.action.settled)})
     if frame.action.overridden:
         container["env"] += _values({"LOCKTENDER_FENCE_OVERRIDE": "1"})
-    container["volumeMounts"].append({"name": "run", "mountPath": RUN_DIR})
     wait = ["python3", "-m", "locktender", "runner", "agent-wait"]
     return {**container, "restartPolicy": "Always", "lifecycle": {"postStart": {"exec": {"command": wait}}}}
 
@@ -211,8 +211,9 @@ def _pod(
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "containers": containers,
-        "volumes": volumes,
     }
+    if volumes:
+        pod["volumes"] = volumes
     if init:
         pod["initContainers"] = init
     for name in ("serviceAccountName", "nodeSelector", "tolerations", "imagePullSecrets"):

@@ -52,7 +52,7 @@ def test_every_container_is_restricted(made: dict[str, Any]) -> None:
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     for forbidden in ("hostNetwork", "hostPID", "hostIPC"):
         assert forbidden not in pod
-    assert all("hostPath" not in volume for volume in pod["volumes"])
+    assert all("hostPath" not in volume for volume in pod.get("volumes", []))
     for container in containers(made):
         context = container["securityContext"]
         assert context["allowPrivilegeEscalation"] is False
@@ -148,3 +148,28 @@ def test_golang_migrate_never_shows_a_password_in_its_arguments() -> None:
     told = {item["name"]: item.get("value") for item in container["env"]}
     assert told["PGPASSFILE"] == "/run/locktender/pgpass"
     assert container["securityContext"]["runAsUser"] == 65532
+
+
+@pytest.mark.parametrize("name", ["Command", "Django", "Alembic"])
+def test_a_pod_that_shares_no_files_has_no_volume_and_starts_sooner(name: str) -> None:
+    made = rendered(FRAMEWORKS[name])
+    assert "volumes" not in made["spec"]["template"]["spec"]
+    assert [container.get("volumeMounts", []) for container in containers(made)] == [[], []]
+    agent = containers(made)[0]
+    told = {item["name"]: item.get("value") for item in agent["env"]}
+    assert told["LOCKTENDER_RUN_DIR"] == "/dev/shm/locktender"
+    assert "LOCKTENDER_LEAVE_ACCESS" not in told
+
+
+def test_only_golang_migrate_gets_the_password_file() -> None:
+    made = rendered(FRAMEWORKS["GolangMigrate"])
+    agent, main = containers(made)
+    assert {"name": "LOCKTENDER_LEAVE_ACCESS", "value": "1"} in agent["env"]
+    assert [volume["name"] for volume in made["spec"]["template"]["spec"]["volumes"]] == ["run"]
+    assert main["volumeMounts"] == [{"name": "run", "mountPath": "/run/locktender", "readOnly": True}]
+
+
+def test_every_mount_has_its_volume(made: dict[str, Any]) -> None:
+    there = {volume["name"] for volume in made["spec"]["template"]["spec"].get("volumes", [])}
+    mounted = {mount["name"] for container in containers(made) for mount in container.get("volumeMounts", [])}
+    assert mounted == there

@@ -33,7 +33,7 @@ def main() -> int:
     stop = _Stop()
     try:
         target, holder = parse(), _holder()
-        marks.folder().mkdir(parents=True, exist_ok=True)
+        marks.folder().mkdir(mode=0o700, parents=True, exist_ok=True)
         if marks.held().exists():
             return _restarted(target, holder, stop)
         connection = _first(target, holder)

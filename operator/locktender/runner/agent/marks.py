@@ -2,7 +2,8 @@
 
 fence-held   the fence is held; the postStart hook returns and the migration's container starts
 gave-up      the report of an agent that gave up; it is never taken back, so the migration cannot start later in this pod
-url, pgpass  the URL without its password and the password file, for programs that take their URL as an argument
+url, pgpass  the URL without its password and the password file, for programs that take their URL as an argument;
+             left only where the operator says that the pod has such a program (LOCKTENDER_LEAVE_ACCESS)
 """
 
 import json
@@ -43,7 +44,9 @@ def earlier_end() -> tuple[int, dict[str, Any]] | None:
 
 
 def write_access(url: str, password: str) -> None:
-    """Leave the URL and the password file, readable for this user alone. The directory is memory of this pod."""
+    """Leave the URL and the password file for a program that needs them, readable for this user alone. The directory is memory of this pod."""
+    if os.environ.get("LOCKTENDER_LEAVE_ACCESS") != "1":
+        return
     escaped = password.replace("\\", "\\\\").replace(":", "\\:")
     _write(folder() / "url", url)
     _write(folder() / "pgpass", f"*:*:*:*:{escaped}\n" if password else "")
