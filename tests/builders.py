@@ -23,7 +23,9 @@ from locktender.core.observation import (
     GatedDeployment,
     JobState,
     Observation,
+    OpenedBy,
     PodState,
+    Word,
 )
 from locktender.settings import FINALIZER
 
@@ -96,6 +98,7 @@ class World:
     generation: int = 1
     status: Status = field(default_factory=Status)
     deployments: dict[str, GatedDeployment] = field(default_factory=dict)
+    departed: list[GatedDeployment] = field(default_factory=list)
     jobs: dict[str, JobState] = field(default_factory=dict)
     finalizers: tuple[str, ...] = ()
     retry: str = ""
@@ -121,6 +124,7 @@ class World:
         return Observation(
             "shop", "shop-db", "uid-dbm", self.generation, spec, stored, self.retry, self.resolve,
             self.deleting, self.finalizers, tuple(self.deployments.values()), dict(self.jobs), self._claimed(), "other-db",
+            created=NOON, departed=tuple(item for item in self.departed if stored.deployment(item.name)),
         )  # fmt: skip
 
     def _claimed(self) -> Claim:
@@ -179,7 +183,8 @@ class World:
                 self.backups.append(name)
             case act.ReleaseDeployment(name):
                 self.released.append((name, self.deployments[name].images))
-                self.deployments[name] = replace(self.deployments[name], held=False, held_since=None)
+                word = Word(OpenedBy.RELEASE, action.run_id, self.deployments[name].generation)
+                self._opened(name, word, self.deployments[name])
             case act.SetFinalizer(present):
                 self.finalizers = (FINALIZER,) if present else ()
             case act.EmitEvent():
@@ -192,13 +197,44 @@ class World:
 
     def holds(self, name: str, image: str, *, key: str = "") -> World:
         """Somebody applies a Deployment and the gate holds it."""
-        self.deployments[name] = a_deployment(name, image, held=True, key=key)
+        self.deployments[name] = replace(a_deployment(name, image, held=True, key=key), **self._kept(name))
         return self
 
     def runs(self, name: str, image: str, *, key: str = "") -> World:
         """A Deployment runs, and is not held."""
-        self.deployments[name] = a_deployment(name, image, key=key)
+        self.deployments[name] = replace(a_deployment(name, image, key=key), **self._kept(name))
         return self
+
+    def bypasses(self, name: str, image: str, reason: str = "INC-42", *, key: str = "") -> World:
+        """Somebody with the verb lets a Deployment through, held or not until now."""
+        generation = self.deployments[name].generation if name in self.deployments else 1
+        self._opened(name, Word(OpenedBy.BYPASS, reason, generation), a_deployment(name, image, key=key))
+        return self
+
+    def asks_in_vain(self, name: str, image: str, reason: str = "INC-42") -> World:
+        """Somebody without the verb tries to; the write is held, the word stays."""
+        self.holds(name, image)
+        word = Word(OpenedBy.BYPASS, reason, self.deployments[name].generation - 1)
+        self.deployments[name] = replace(self.deployments[name], word=word)
+        return self
+
+    def leaves(self, name: str, reason: str = "") -> World:
+        """The label goes; with a reason, by a bypass."""
+        left = self.deployments.pop(name)
+        if reason:
+            left = replace(left, held=False, word=Word(OpenedBy.BYPASS, reason, left.generation))
+        self.departed.append(replace(left, generation=left.generation + 1))
+        return self
+
+    def _kept(self, name: str) -> dict[str, Any]:
+        """What a write of the spec leaves and raises."""
+        there = self.deployments.get(name)
+        return {"generation": there.generation + 1, "word": there.word} if there else {"generation": 1}
+
+    def _opened(self, name: str, word: Word, shape: GatedDeployment) -> None:
+        opened = replace(shape, held=False, held_since=None, generation=word.generation + 1, word=word)
+        released = str(word) if word.by is OpenedBy.RELEASE else shape.released
+        self.deployments[name] = replace(opened, released=released)
 
     def job(self, step: str) -> JobState:
         """The newest Job of a step."""

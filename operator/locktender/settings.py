@@ -18,11 +18,13 @@ LABEL_STEP = f"{GROUP}/step"
 MANAGED_BY = ("app.kubernetes.io/managed-by", "locktender")
 ANNOTATION_HELD = f"{GROUP}/held"
 ANNOTATION_RELEASED = f"{GROUP}/released"
+ANNOTATION_BYPASS = f"{GROUP}/bypass"
 ANNOTATION_KEY = f"{GROUP}/key"
 ANNOTATION_RETRY = f"{GROUP}/retry"
 ANNOTATION_RESOLVE = f"{GROUP}/resolve"
 
 REQUEST_TIMEOUT = 10.0  # seconds a call to the API server may take: far above its p99, far below a person's patience
+EVENT_LIFETIME = 3600.0  # seconds that the API server keeps an Event unless it is told otherwise (--event-ttl)
 RESYNC_INTERVAL = 300.0  # seconds between full lists that catch whatever a watch has missed
 BACKUP_TIMEOUT = 6 * 3600.0  # seconds until a backup's pod is stopped: a hung store must not hold a release for ever
 BACKUP_FRESH = (

@@ -32,6 +32,9 @@ class Reason(StrEnum):
     OPEN = "Open"
     RELEASED = "Released"
     GATE_MISMATCH = "GateMismatch"
+    GATE_BYPASSED = "GateBypassed"
+    GATE_SKIPPED = "GateSkipped"
+    BYPASS_HELD = "BypassHeld"
     AMBIGUOUS_SOURCE = "AmbiguousSource"
     PREVIOUS_MIGRATION_FAILED = "PreviousMigrationFailed"
     # What a person has to look at
@@ -82,6 +85,9 @@ REASON_DOCS: dict[Reason, str] = {
     Reason.OPEN: "No Deployment waits at the gate.",
     Reason.RELEASED: "A Deployment was let through.",
     Reason.GATE_MISMATCH: "A held Deployment does not belong to the release that was migrated.",
+    Reason.GATE_BYPASSED: "Somebody with the verb `bypass` let a version through without its migration.",
+    Reason.GATE_SKIPPED: "A version runs that the gate should have held, and nobody asked for that: the gate was not in force.",
+    Reason.BYPASS_HELD: "A bypass was asked for, and the Deployment is held all the same.",
     Reason.AMBIGUOUS_SOURCE: "Several images could be the one that carries the migrations.",
     Reason.PREVIOUS_MIGRATION_FAILED: "DeployThenMigrate: the migration of the running version failed, so the next waits.",
     Reason.INVALID_SPEC: "The spec cannot work as written.",

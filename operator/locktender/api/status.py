@@ -14,6 +14,16 @@ MAX_HISTORY = 10  # runs kept for people to read (design, section 3)
 MAX_VERDICTS = 50  # verdicts kept for reverts; matches maxItems in the CRD
 
 
+class GateState(StrEnum):
+    """Where a Deployment stands. Bypassed and Skipped run a version that no migration has verified."""
+
+    OPEN = "Open"
+    HELD = "Held"
+    MISMATCH = "Mismatch"
+    BYPASSED = "Bypassed"
+    SKIPPED = "Skipped"
+
+
 class StepState(StrEnum):
     """Where a step stands. Succeeded, Skipped, Failed and Unknown are ends."""
 
@@ -130,12 +140,15 @@ class HistoryEntry:
 
 @dataclass(frozen=True)
 class GatedDeploymentStatus:
-    """One Deployment at the gate: state is Open, Held or Mismatch."""
+    """One Deployment at the gate. `opened_by` and `word` tell of the newest word that opened it."""
 
     name: str
-    state: str
+    state: GateState
     images: tuple[str, ...] = ()
+    key: str | None = None
     held_since: str | None = None
+    opened_by: str | None = None
+    word: str | None = None
 
 
 @dataclass(frozen=True)
@@ -163,6 +176,10 @@ class Status:
     verdicts: tuple[Verdict, ...] = ()
     history: tuple[HistoryEntry, ...] = ()
     conditions: tuple[Condition, ...] = field(default=())
+
+    def deployment(self, name: str) -> GatedDeploymentStatus | None:
+        """How a Deployment stood at the gate when this was stored."""
+        return next((item for item in self.deployments if item.name == name), None)
 
     def condition(self, kind: str) -> Condition | None:
         """The condition of that type, if there is one."""
@@ -243,7 +260,12 @@ def from_json(raw: Mapping[str, Any]) -> Status:
         last_handled_retry=raw.get("lastHandledRetry"),
         run=_run(run) if run else None,
         deployments=tuple(
-            _load(GatedDeploymentStatus, item, images=tuple(item.get("images", ())))
+            _load(
+                GatedDeploymentStatus,
+                item,
+                state=_gate_state(item["state"]),
+                images=tuple(item.get("images", ())),
+            )
             for item in raw.get("gate", {}).get("deployments", ())
         ),
         verdicts=tuple(_load(Verdict, item, outcome=Outcome(item["outcome"])) for item in raw.get("verdicts", ())),
@@ -252,6 +274,11 @@ def from_json(raw: Mapping[str, Any]) -> Status:
             _load(Condition, {"observedGeneration": -1, "message": "", **item}) for item in raw.get("conditions", ())
         ),
     )
+
+
+def _gate_state(raw: str) -> GateState:
+    """`Released` was a state of its own once."""
+    return GateState.OPEN if raw == "Released" else GateState(raw)
 
 
 def _run(raw: Mapping[str, Any]) -> Run:

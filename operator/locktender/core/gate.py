@@ -15,7 +15,7 @@ from locktender.api.conditions import Reason
 from locktender.api.spec import HoldOrRelease, Spec, Strategy
 from locktender.api.status import Outcome, Run, Status, Verdict
 from locktender.core import key, messages
-from locktender.core.observation import GatedDeployment, Observation
+from locktender.core.observation import GatedDeployment, Observation, OpenedBy
 
 KEY_LIMIT = 253  # characters of locktender.dev/key: an annotation has no limit of its own, our status has
 
@@ -128,18 +128,32 @@ def baselines(observation: Observation, spec: Spec, status: Status) -> tuple[key
     """Releases that ran before they were gated.
 
     Only a Deployment that is seen for the first time can be that (or before anything was ever judged here), and only if none of its release
-    waits at the gate: whatever else runs without a verdict (somebody used the verb bypass) is migrated like any other release.
+    waits at the gate: whatever else runs without a verdict is migrated like any other release. So is what a bypass let through, and what
+    was created under this gate without being held.
     """
     untouched = not (status.verdicts or status.history or status.run)
     known = set() if untouched else {item.name for item in observation.status.deployments}
     gated = [(item, candidate(spec, item)) for item in observation.deployments]
     waiting = {release for item, release in gated if item.held}
     found = {
-        release for item, release in gated if release is not None and not item.held and item.name not in known
+        release
+        for item, release in gated
+        if release is not None and not item.held and item.name not in known and not _came_past(observation, item)
     } - waiting
     active = status.run.key if status.run and status.run.active else None
     judged = {entry.key for entry in status.history} | {verdict.key for verdict in status.verdicts} | {active}
     return tuple(sorted((release for release in found if release.key not in judged), key=lambda release: release.key))
+
+
+def _came_past(observation: Observation, item: GatedDeployment) -> bool:
+    bypassed = item.word is not None and item.word.by is OpenedBy.BYPASS
+    return bypassed or slipped_in(observation, item)
+
+
+def slipped_in(observation: Observation, item: GatedDeployment) -> bool:
+    """It was created under this gate, so it had to be held, and no word has opened it since."""
+    since = item.gated_since
+    return since is not None and observation.created is not None and since > observation.created and item.word is None
 
 
 def releasable(observation: Observation, spec: Spec, status: Status) -> tuple[tuple[GatedDeployment, Verdict], ...]:
@@ -188,6 +202,11 @@ def _opened_target(observation: Observation, spec: Spec, target: key.Release | N
 def first_to_roll_out(spec: Spec) -> bool:
     """Whether the rollout comes before the migration (DeployThenMigrate)."""
     return spec.strategy is Strategy.DEPLOY_THEN_MIGRATE
+
+
+def runs_already(observation: Observation, spec: Spec, release: key.Release) -> bool:
+    """A Deployment of this release is not held: it was rolled out first, or somebody let it through."""
+    return any(not item.held and belongs(spec, item, release) for item in observation.deployments)
 
 
 def mismatched(observation: Observation, spec: Spec, release: key.Release) -> tuple[GatedDeployment, ...]:

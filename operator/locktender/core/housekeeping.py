@@ -6,7 +6,7 @@ from dataclasses import replace
 from locktender.api.conditions import ConditionType, Reason
 from locktender.api.spec import Spec
 from locktender.api.status import Status, Step, StepState
-from locktender.core import gate, messages
+from locktender.core import gate, messages, passage, past_the_gate
 from locktender.core.actions import Action, EmitEvent, ExpireJob
 from locktender.core.key import Release
 from locktender.core.observation import GatedDeployment, JobState, Observation
@@ -57,16 +57,17 @@ def disputed(observation: Observation, status: Status) -> tuple[JobState, ...]:
 def gate_events(
     observation: Observation, spec: Spec, status: Status, target: Release | gate.NoTarget
 ) -> tuple[Action, ...]:
-    """Tell on each held Deployment that it waits, why, and what to do; and on a Job that contradicts its container."""
+    """Tell on each held Deployment that it waits, why, and what to do; of what came past its gate; of a Job that contradicts its container."""
     events = list(hold_events(observation, status))
     for deployment in observation.deployments:
         if not deployment.held:
             continue
         if isinstance(target, gate.NoTarget):
             events.append(_why(deployment, target.reason, target.message))
-        elif not gate.belongs(spec, deployment, target) and not _verified(spec, deployment, status):
+        elif not gate.belongs(spec, deployment, target) and not passage.verified(spec, deployment, status):
             text = messages.mismatch(deployment.name, target.image, target.release, by_spec=gate.names_its_own(spec))
             events.append(_why(deployment, Reason.GATE_MISMATCH, text))
+    events.extend(past_the_gate.events(observation, spec, status))
     events.extend(
         EmitEvent(Reason.VERDICT_DISPUTED, messages.verdict_disputed(job.name), f"disputed/{job.uid}", warning=True)
         for job in disputed(observation, status)
@@ -106,10 +107,6 @@ def _about(deployment: GatedDeployment, reason: str, message: str, fact: str, *,
     return EmitEvent(
         str(reason), message, fact, warning=warning, deployment=deployment.name, deployment_uid=deployment.uid
     )
-
-
-def _verified(spec: Spec, deployment: GatedDeployment, status: Status) -> bool:
-    return any(verdict.opens and gate.belongs(spec, deployment, verdict) for verdict in status.verdicts)
 
 
 def _fingerprint(deployment: GatedDeployment) -> str:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 
 from locktender.api.duration import readable
-from locktender.api.spec import Spec, Strategy
+from locktender.api.spec import Spec
 
 MESSAGE_LIMIT = 2000  # characters: a screen of text; the whole story is in the pod's log
 _URL_USER = re.compile(r"(?P<head>[a-z][a-z0-9+.-]*://)\S+@", re.IGNORECASE)
@@ -43,6 +43,11 @@ def fit(text: str, limit: int = MESSAGE_LIMIT) -> str:
 def untrusted(text: str) -> str:
     """A pod's own words, made fit for a status."""
     return fit(redact(text))
+
+
+def one_line(text: str, limit: int) -> str:
+    """A person's own words on one line, without what cannot be printed."""
+    return fit(redact(" ".join("".join(c if c.isprintable() else " " for c in text).split())), limit)
 
 
 # The release as a whole
@@ -201,17 +206,24 @@ def backup_skipped(reason: str) -> str:
     return f"No backup is taken: spec.backup.policy is Skip ({reason or 'no reason given'})."
 
 
-def backup_failed(cause: str, job: str, spec: Spec, name: str, namespace: str) -> str:
+def backup_failed(cause: str, job: str, name: str, namespace: str, *, runs: bool) -> str:
     return (
-        f"The backup failed, so nothing was migrated, and {_serving(spec)}. {cause} "
+        f"The backup failed, so nothing was migrated, and {_serving(runs=runs)}. {cause} "
         f"Log: kubectl -n {namespace} logs job/{job}. When mended: {retry(name, namespace)}"
     )
 
 
-def _serving(spec: Spec) -> str:
-    if spec.strategy is Strategy.DEPLOY_THEN_MIGRATE:
-        return "the new version is already rolled out and runs on the old schema"
-    return "the old version keeps serving"
+_OLD_SERVES = "the old version keeps serving"
+_NEW_RUNS = "the new version is already rolled out and runs on the old schema"
+
+
+def _serving(*, runs: bool) -> str:
+    return _NEW_RUNS if runs else _OLD_SERVES
+
+
+def runs_meanwhile(text: str) -> str:
+    """A failure's sentence of the time when the old version served, now that the new one was let through all the same."""
+    return text.replace(_OLD_SERVES, _NEW_RUNS)
 
 
 def migration_running(framework: str, image: str) -> str:
@@ -223,10 +235,10 @@ def migration_succeeded(image: str, took: float | None) -> str:
     return f"The migration of {image or 'the ConfigMap'} ended with exit code 0{time}."
 
 
-def migration_failed(cause: str, job: str, spec: Spec, name: str, namespace: str) -> str:
-    mended = "Mend the cause" if spec.strategy is Strategy.DEPLOY_THEN_MIGRATE else "Ship a mended version"
+def migration_failed(cause: str, job: str, name: str, namespace: str, *, runs: bool) -> str:
+    mended = "Mend the cause" if runs else "Ship a mended version"
     return (
-        f"The migration failed, and {_serving(spec)}. {cause} Log: kubectl -n {namespace} logs job/{job} -c migrate. "
+        f"The migration failed, and {_serving(runs=runs)}. {cause} Log: kubectl -n {namespace} logs job/{job} -c migrate. "
         f"{mended}, or try this one again: {retry(name, namespace)}"
     )
 
@@ -340,6 +352,75 @@ def gate_open() -> str:
 
 def gate_held(deployments: Sequence[str]) -> str:
     return f"Held at the gate: {', '.join(deployments)}. The version before keeps serving."
+
+
+def audit_log(name: str, namespace: str) -> str:
+    return (
+        "Who did it stands in the API server's audit log, if it keeps one: "
+        f"""grep '"gate-backstop.locktender.dev/gate":"{namespace}/{name}"' AUDIT_LOG"""
+    )
+
+
+def bypassed(deployment: str, images: Sequence[str], reason: str, next_step: str) -> str:
+    """`images` that run; `reason` is what the person wrote."""
+    return f"Deployment {deployment} runs {_listed(images)} unmigrated: a bypass let it through ({reason or 'no reason given'}). {next_step}"
+
+
+def bypassed_orphan(deployment: str, images: Sequence[str], reason: str, name: str, namespace: str) -> str:
+    absent = f"There is no DatabaseMigration {name} in namespace {namespace}, so nothing will migrate it: apply one."
+    return f"{bypassed(deployment, images, reason, absent)} {audit_log(name, namespace)}"
+
+
+def bypassed_verified(deployment: str, images: Sequence[str], reason: str) -> str:
+    return f"A bypass let Deployment {deployment} through ({reason or 'no reason given'}). Its version {_listed(images)} was migrated before, so nothing is left to do."
+
+
+def left_by_bypass(deployment: str, images: Sequence[str], reason: str, name: str) -> str:
+    return (
+        f"A bypass took Deployment {deployment} out of its gate ({reason or 'no reason given'}): {_listed(images)} runs unmigrated, and nothing "
+        f"will hold or migrate what follows. To gate it again: kubectl label deployment {deployment} locktender.dev/gate={name}"
+    )
+
+
+def bypass_held(deployment: str, reason: str, name: str, namespace: str, *, at_once: bool) -> str:
+    asked = f"A bypass of Deployment {deployment} was asked for ({reason or 'no reason given'}), and the Deployment is held. "
+    why = (
+        "That very write was held"
+        if at_once
+        else "Either that write was held, or it went through and a later one is held"
+    )
+    return (
+        f"{asked}{why}: a bypass needs the verb bypass on DatabaseMigration {name} (kubectl auth can-i bypass databasemigrations/{name} "
+        f"-n {namespace}) and counts for one write."
+    )
+
+
+def skipped(deployment: str, images: Sequence[str], next_step: str) -> str:
+    return (
+        f"Deployment {deployment} runs {_listed(images)} unmigrated, and nobody asked for that: the gate was not in force when the version came. "
+        f"See whether its policies are there: kubectl get mutatingadmissionpolicies,validatingadmissionpolicies "
+        f"-l app.kubernetes.io/name=locktender. {next_step}"
+    )
+
+
+def migration_follows(name: str, namespace: str, *, under_way: bool) -> str:
+    when = "is under way" if under_way else "runs next"
+    return f"Its migration {when}; if it fails, the version goes on running: kubectl -n {namespace} describe dbm {name}"
+
+
+def unverified_failed(name: str, namespace: str) -> str:
+    return f"Its migration has failed and is not tried again by itself. When mended: {retry(name, namespace)}"
+
+
+def tie_worker(deployment: str) -> str:
+    return (
+        f"It belongs to no release that is migrated here, so nothing will verify it: tie Deployment {deployment} to a release with the "
+        "annotation locktender.dev/key in its pod template, or bring the version before back."
+    )
+
+
+def _listed(images: Sequence[str]) -> str:
+    return fit(", ".join(dict.fromkeys(images)), 200)
 
 
 def no_migration_for(name: str, namespace: str) -> str:

@@ -20,12 +20,33 @@ class ContainerImage:
     image: str
 
 
+class OpenedBy(StrEnum):
+    """The two words that open a gate: annotations `locktender.dev/released` and `locktender.dev/bypass`."""
+
+    RELEASE = "Release"
+    BYPASS = "Bypass"
+
+
+@dataclass(frozen=True)
+class Word:
+    """What somebody wrote to open a gate: a run or a reason, made fit to show, and the generation of the object it was meant for."""
+
+    by: OpenedBy
+    said: str
+    generation: int
+
+    def __str__(self) -> str:
+        return f"{self.said}@{self.generation}"
+
+
 @dataclass(frozen=True)
 class GatedDeployment:
     """A Deployment that carries our gate label.
 
     `images` is the ordered list of the key K (init containers first); `rolled_out` is true when every replica runs the newest
     template (the rule of `kubectl rollout status`). `generation` counts the writes to its spec: one more, and it is another release.
+    `word` is the newest word that may have opened its gate. `gated_since` is its creation when it carried the label from the first; None
+    when it was labelled later, or when that cannot be told.
     """
 
     name: str
@@ -39,6 +60,8 @@ class GatedDeployment:
     generation: int = 0
     released: str = ""
     """The word that opened the gate last: a hold after it is another hold, even of the same images in the same second."""
+    word: Word | None = None
+    gated_since: datetime | None = None
 
     @property
     def images(self) -> tuple[str, ...]:
@@ -134,3 +157,6 @@ class Observation:
     claimed_by: str = ""
     claim_version: str = ""
     """The name of the other DatabaseMigration whose run has claimed the database (Claim.BUSY), and the Lease's version (empty: none)."""
+    created: datetime | None = None
+    departed: tuple[GatedDeployment, ...] = ()
+    """Deployments that were here when the status was stored, and carry the label of no gate now."""

@@ -21,7 +21,7 @@ from locktender.core.actions import (
     ReleaseDeployment,
     SetFinalizer,
 )
-from locktender.core.observation import Claim, GatedDeployment, Observation
+from locktender.core.observation import Claim, GatedDeployment, Observation, OpenedBy, Word
 from locktender.settings import FINALIZER
 
 
@@ -43,18 +43,35 @@ def onward(observation: Observation, status: Status, actions: Sequence[Action]) 
                 finalizers = (*kept, FINALIZER) if present else kept
             case ExpireJob(name, seconds) if name in jobs:
                 jobs[name] = replace(jobs[name], ttl=seconds)
-            case ReleaseDeployment(name):
-                deployments = tuple(_opened(item) if item.name == name else item for item in deployments)
+            case ReleaseDeployment(name, run_id=run_id):
+                deployments = tuple(_opened(item, run_id) if item.name == name else item for item in deployments)
             case _:  # a Job made or deleted: its pod is the kubelet's to tell about
                 return None
     stored = statuses.from_json(statuses.to_json(status))
-    return replace(observation, status=stored, claim=claim, deployments=deployments, jobs=jobs, finalizers=finalizers)
+    return replace(
+        observation,
+        status=stored,
+        claim=claim,
+        deployments=deployments,
+        departed=(),
+        jobs=jobs,
+        finalizers=finalizers,
+    )
 
 
 def _run(status: Status) -> str:
     return status.run.id if status.run else ""
 
 
-def _opened(deployment: GatedDeployment) -> GatedDeployment:
-    """Let go, and about to roll out."""
-    return replace(deployment, held=False, held_since=None, rolled_out=False)
+def _opened(deployment: GatedDeployment, run_id: str) -> GatedDeployment:
+    """Let go by the word of a run, and about to roll out."""
+    word = Word(OpenedBy.RELEASE, run_id, deployment.generation)
+    return replace(
+        deployment,
+        held=False,
+        held_since=None,
+        rolled_out=False,
+        generation=deployment.generation + 1,
+        released=str(word),
+        word=word,
+    )

@@ -9,8 +9,17 @@ from datetime import datetime
 
 from locktender.api.conditions import ConditionType, Reason
 from locktender.api.spec import Spec, Strategy
-from locktender.api.status import Condition, GatedDeploymentStatus, Outcome, Status, Step, StepState, timestamp
-from locktender.core import gate, messages
+from locktender.api.status import (
+    Condition,
+    GatedDeploymentStatus,
+    GateState,
+    Outcome,
+    Status,
+    Step,
+    StepState,
+    timestamp,
+)
+from locktender.core import gate, messages, passage
 from locktender.core.key import Release
 from locktender.core.observation import Observation
 from locktender.core.steps import STRATEGIES, backup, migrate
@@ -113,7 +122,9 @@ def _standing(observation: Observation, spec: Spec, status: Status, target: Rele
             return Standing("False", Reason.SUSPENDED, messages.suspended(*where))
         return Standing("Unknown", Reason.RUNNING, "A run is about to start.", reconciling=True)
     if verdict.outcome is Outcome.FAILED:
-        return Standing("False", Reason.FAILED, _why_failed(status, verdict.run), stalled=True)
+        why = _why_failed(status, verdict.run)
+        runs = gate.runs_already(observation, spec, target)
+        return Standing("False", Reason.FAILED, messages.runs_meanwhile(why) if runs else why, stalled=True)
     return _standing_of_gate(observation, spec, status, target, verdict.outcome)
 
 
@@ -133,6 +144,8 @@ def _standing_of_gate(
         return Standing("False", Reason.SUSPENDED, messages.suspended(observation.name, observation.namespace))
     if held:
         return Standing("Unknown", Reason.RUNNING, "The gate is opening.", reconciling=True)
+    if (past := _unverified(observation, spec, status)) is not None:
+        return Standing("False", *past)
     if outcome is Outcome.BASELINE:
         return Standing("True", Reason.BASELINE_ADOPTED, messages.baseline(target.image))
     return Standing(
@@ -161,7 +174,7 @@ def _conclude(observation: Observation, spec: Spec | None, status: Status, stand
     if spec is not None:
         status = replace(status, deployments=_at_gate(observation, spec, status))
         wanted.extend(_of_steps(status))
-        wanted.append(_of_gate(observation))
+        wanted.append(_of_gate(observation, spec, status))
     conditions = tuple(_condition(observation, kind, value, reason, text, now) for kind, value, reason, text in wanted)
     return replace(status, conditions=conditions, observed_generation=observation.generation)
 
@@ -179,23 +192,50 @@ def _of_steps(status: Status) -> list[tuple[ConditionType, str, str, str]]:
     return found
 
 
-def _of_gate(observation: Observation) -> tuple[ConditionType, str, str, str]:
+def _of_gate(observation: Observation, spec: Spec, status: Status) -> tuple[ConditionType, str, str, str]:
     held = sorted(item.name for item in observation.deployments if item.held)
+    past = _unverified(observation, spec, status)
     if held:
-        return ConditionType.GATE_OPEN, "False", Reason.HELD, messages.gate_held(held)
+        told = f"{messages.gate_held(held)} {past[1]}" if past else messages.gate_held(held)
+        return ConditionType.GATE_OPEN, "False", Reason.HELD, told
+    if past:
+        return ConditionType.GATE_OPEN, "True", *past
     return ConditionType.GATE_OPEN, "True", Reason.OPEN, messages.gate_open()
+
+
+def _unverified(observation: Observation, spec: Spec, status: Status) -> tuple[Reason, str] | None:
+    """What runs unmigrated although it is gated, and what becomes of it."""
+    told: list[tuple[Reason, str]] = []
+    for item in observation.deployments:
+        state = GateState.OPEN if item.held else passage.state(observation, spec, status, item)
+        follows = passage.what_next(observation, spec, status, item)
+        if state is GateState.BYPASSED:
+            said = item.word.said if item.word else ""
+            told.append((Reason.GATE_BYPASSED, messages.bypassed(item.name, item.images, said, follows)))
+        elif state is GateState.SKIPPED:
+            told.append((Reason.GATE_SKIPPED, messages.skipped(item.name, item.images, follows)))
+    return (told[0][0], " ".join(text for _, text in told)) if told else None
 
 
 def _at_gate(observation: Observation, spec: Spec, status: Status) -> tuple[GatedDeploymentStatus, ...]:
     current = Release(status.key, status.image or "", _release_of(status)) if status.key else None
     found = []
     for item in sorted(observation.deployments, key=lambda deployment: deployment.name):
-        state = "Open"
         if item.held:
-            known = current is not None and gate.belongs(spec, item, current)
-            state = "Held" if known or current is None else "Mismatch"
-        since = timestamp(item.held_since) if item.held and item.held_since else None
-        found.append(GatedDeploymentStatus(item.name, state, item.images, since))
+            known = current is None or gate.belongs(spec, item, current)
+            state = GateState.HELD if known else GateState.MISMATCH
+        else:
+            state = passage.state(observation, spec, status, item)
+        entry = GatedDeploymentStatus(
+            name=item.name,
+            state=state,
+            images=item.images,
+            key=item.release[: gate.KEY_LIMIT] or None,
+            held_since=timestamp(item.held_since) if item.held and item.held_since else None,
+            opened_by=str(item.word.by) if item.word else None,
+            word=str(item.word) if item.word else None,
+        )
+        found.append(entry)
     return tuple(found)
 
 

@@ -3,10 +3,10 @@
 import asyncio
 
 from locktender.api.spec import Spec
-from locktender.api.status import Run
+from locktender.api.status import Run, Status, moment
 from locktender.core.errors import ApiError
 from locktender.core.key import claim_name
-from locktender.core.observation import Claim, Observation
+from locktender.core.observation import Claim, GatedDeployment, Observation
 from locktender.kube import parse, paths
 from locktender.kube.client import Client, JsonObject
 from locktender.render.names import is_owned_by, migration_selector
@@ -33,8 +33,10 @@ async def observe(client: Client, namespace: str, name: str, lease_namespace: st
     if raw is None:
         return None
     spec, status = parse.spec(raw), parse.status(raw)
-    jobs, (claim, holder, version) = await asyncio.gather(
-        client.list(paths.jobs(namespace), selector), _claim(client, raw, spec, status.run, lease_namespace)
+    jobs, departed, (claim, holder, version) = await asyncio.gather(
+        client.list(paths.jobs(namespace), selector),
+        _departed(client, namespace, status, {item["metadata"]["name"] for item in deployments}),
+        _claim(client, raw, spec, status.run, lease_namespace),
     )
     meta = raw["metadata"]
     annotations, uid = meta.get("annotations") or {}, meta["uid"]
@@ -49,11 +51,24 @@ async def observe(client: Client, namespace: str, name: str, lease_namespace: st
         resolve=annotations.get(ANNOTATION_RESOLVE, ""),
         deleting=bool(meta.get("deletionTimestamp")),
         finalizers=tuple(meta.get("finalizers") or ()),
+        created=moment(meta["creationTimestamp"]),
         deployments=tuple(parse.deployment(item) for item in deployments),
+        departed=departed,
         jobs={item["metadata"]["name"]: parse.job(item, pods) for item in jobs if is_owned_by(item, uid)},
         claim=claim,
         claimed_by=holder,
         claim_version=version,
+    )
+
+
+async def _departed(client: Client, namespace: str, status: Status, here: set[str]) -> tuple[GatedDeployment, ...]:
+    """The Deployments of the stored status that are still there and have left every gate. Seldom any, so seldom a call."""
+    gone = [item.name for item in status.deployments if item.name not in here]
+    found = await asyncio.gather(*(client.get(paths.deployments(namespace, name)) for name in gone))
+    return tuple(
+        parse.deployment(raw)
+        for raw in found
+        if raw is not None and LABEL_GATE not in (raw["metadata"].get("labels") or {})
     )
 
 

@@ -6,9 +6,26 @@ from typing import Any
 
 from locktender.api import spec as specs
 from locktender.api import status as statuses
+from locktender.core import passage
 from locktender.core.errors import UnreadableStatus
-from locktender.core.observation import ContainerImage, ContainerState, GatedDeployment, JobState, PodState
-from locktender.settings import ANNOTATION_HELD, ANNOTATION_KEY, ANNOTATION_RELEASED, LABEL_OWNER, LABEL_RUN
+from locktender.core.observation import (
+    ContainerImage,
+    ContainerState,
+    GatedDeployment,
+    JobState,
+    OpenedBy,
+    PodState,
+    Word,
+)
+from locktender.settings import (
+    ANNOTATION_BYPASS,
+    ANNOTATION_HELD,
+    ANNOTATION_KEY,
+    ANNOTATION_RELEASED,
+    LABEL_GATE,
+    LABEL_OWNER,
+    LABEL_RUN,
+)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -35,7 +52,8 @@ def deployment(raw: dict[str, Any]) -> GatedDeployment:
     """A gated Deployment."""
     meta, body = raw["metadata"], raw["spec"]
     template = body["template"]
-    held = (meta.get("annotations") or {}).get(ANNOTATION_HELD) == "true" and bool(body.get("paused"))
+    annotations, generation = meta.get("annotations") or {}, meta.get("generation", 0)
+    held = annotations.get(ANNOTATION_HELD) == "true" and bool(body.get("paused"))
     return GatedDeployment(
         name=meta["name"],
         uid=meta["uid"],
@@ -43,19 +61,44 @@ def deployment(raw: dict[str, Any]) -> GatedDeployment:
         init_containers=_images(template["spec"].get("initContainers")),
         release=((template.get("metadata") or {}).get("annotations") or {}).get(ANNOTATION_KEY, ""),
         held=held,
-        held_since=_held_since(meta) if held else None,
+        held_since=last_write(meta) if held else None,
         rolled_out=not body.get("paused") and _rolled_out(raw),
-        generation=meta.get("generation", 0),
-        released=(meta.get("annotations") or {}).get(ANNOTATION_RELEASED, ""),
+        generation=generation,
+        released=annotations.get(ANNOTATION_RELEASED, ""),
+        word=_newest_word(annotations, generation),
+        gated_since=_gated_since(meta),
     )
+
+
+def _newest_word(annotations: dict[str, str], generation: int) -> Word | None:
+    words = (
+        passage.word(by, annotations.get(name, ""), generation)
+        for by, name in ((OpenedBy.RELEASE, ANNOTATION_RELEASED), (OpenedBy.BYPASS, ANNOTATION_BYPASS))
+    )
+    return max((word for word in words if word is not None), key=lambda word: word.generation, default=None)
+
+
+def _gated_since(meta: dict[str, Any]) -> datetime | None:
+    """The creation, if whoever created the object gave it the label in that very write, as far as `managedFields` can tell.
+
+    The selector cannot be changed, so its owner is the creator. An owner that wrote again since shows its newest time only.
+    """
+    created = statuses.moment(meta["creationTimestamp"])
+    for entry in meta.get("managedFields") or ():
+        fields = entry.get("fieldsV1") or {}
+        labels = (fields.get("f:metadata") or {}).get("f:labels") or {}
+        creator = "f:selector" in (fields.get("f:spec") or {}) and entry.get("time")
+        if creator and f"f:{LABEL_GATE}" in labels and statuses.moment(entry["time"]) <= created:
+            return created
+    return None
 
 
 def _images(containers: Iterable[dict[str, Any]] | None) -> tuple[ContainerImage, ...]:
     return tuple(ContainerImage(item["name"], item.get("image", "")) for item in containers or ())
 
 
-def _held_since(meta: dict[str, Any]) -> datetime:
-    """The time of the newest write to the spec: the hold is part of the write that changed the image."""
+def last_write(meta: dict[str, Any]) -> datetime:
+    """The time of the newest write to the spec: a hold or a bypass is part of the write that changed the image."""
     times = [
         statuses.moment(entry["time"])
         for entry in meta.get("managedFields") or ()

@@ -12,14 +12,15 @@ from locktender.api.status import Status
 from locktender.core import decide, housekeeping, messages, summary
 from locktender.core.actions import EmitEvent, EnsureBackup, EnsureJob, ReleaseDeployment
 from locktender.core.errors import JobProblem, LocktenderError, NameTaken, ReleaseRefused, Stale
-from locktender.core.observation import Claim, Observation
+from locktender.core.observation import Claim, GatedDeployment, Observation, OpenedBy
 from locktender.core.onward import onward
 from locktender.core.runs import AT_ONCE
 from locktender.kube import observe, parse, paths
 from locktender.kube.act import Actor
+from locktender.kube.client import JsonObject
 from locktender.render.names import MANAGED_SELECTOR
 from locktender.runtime.queue import Key, WorkQueue
-from locktender.settings import LABEL_GATE, LABEL_MIGRATION, RESYNC_INTERVAL
+from locktender.settings import EVENT_LIFETIME, LABEL_GATE, LABEL_MIGRATION, RESYNC_INTERVAL
 from locktender.telemetry import events
 from locktender.telemetry.metrics import Metrics
 
@@ -177,18 +178,28 @@ class Reconciler:
             if deployment.held:
                 since = deployment.held_since.isoformat() if deployment.held_since else ""
                 text = messages.no_migration_for(name, namespace)
-                event = EmitEvent(
-                    Reason.HELD,
-                    text,
-                    f"orphan/{since}",
-                    warning=True,
-                    deployment=deployment.name,
-                    deployment_uid=deployment.uid,
+                await self._tell_orphan(namespace, deployment, Reason.HELD, text, f"orphan/{since}")
+            elif self._bypassed_lately(raw, deployment):
+                text = messages.bypassed_orphan(
+                    deployment.name, deployment.images, deployment.word.said if deployment.word else "", name, namespace
                 )
-                await events.post(
-                    self.actor.client, namespace, events.deployment_fact(namespace, event), self.actor.settings.pod_name
-                )
+                fact = f"bypass/{deployment.name}/{deployment.word}"
+                if await self._tell_orphan(namespace, deployment, Reason.GATE_BYPASSED, text, fact):
+                    self.metrics.bypassed()
         return None
+
+    def _bypassed_lately(self, raw: JsonObject, deployment: GatedDeployment) -> bool:
+        """Without a status, Events are the memory; what is older than they are was told in its time."""
+        bypassed = deployment.word is not None and deployment.word.by is OpenedBy.BYPASS
+        return bypassed and (self.now() - parse.last_write(raw["metadata"])).total_seconds() < EVENT_LIFETIME
+
+    async def _tell_orphan(
+        self, namespace: str, deployment: GatedDeployment, reason: Reason, text: str, fact: str
+    ) -> bool:
+        event = EmitEvent(reason, text, fact, warning=True, deployment=deployment.name, deployment_uid=deployment.uid)
+        return await events.post(
+            self.actor.client, namespace, events.deployment_fact(namespace, event), self.actor.settings.pod_name
+        )
 
     async def resync(self) -> None:
         """Ask for a pass over everything, again and again. Runs until cancelled."""

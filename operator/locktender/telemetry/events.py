@@ -63,8 +63,8 @@ def deployment_fact(namespace: str, action: EmitEvent) -> Fact:
     return Fact(tuple(regarding.items()), action.reason, action.message, action.fact, action.warning)
 
 
-async def post(client: Creator, namespace: str, fact: Fact, instance: str) -> None:
-    """Post the Event unless it has been posted before. Raises ApiError for anything but "exists"."""
+async def post(client: Creator, namespace: str, fact: Fact, instance: str) -> bool:
+    """Post the Event unless it has been posted before; whether it is new. Raises ApiError for anything but "exists"."""
     regarding = dict(fact.regarding)
     digest = hashlib.sha256(f"{regarding['uid']}\0{fact.reason}\0{fact.identity}".encode()).hexdigest()[:16]
     body = {
@@ -86,3 +86,5 @@ async def post(client: Creator, namespace: str, fact: Fact, instance: str) -> No
         # 409: told before. 403 with "terminating": the namespace is going away, and so are its Events.
         if error.status != 409 and not (error.status == 403 and "terminat" in str(error)):
             raise
+        return False
+    return True

@@ -11,6 +11,7 @@ from enum import StrEnum
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from locktender.api.status import Outcome, Run, Status, Step, StepState, moment
+from locktender.core import passage
 from locktender.core.observation import Observation
 
 # Seconds: from a no-op migration (under 2 s) to a rewrite of a large table (hours).
@@ -49,6 +50,12 @@ METRICS: tuple[Metric, ...] = (
     Metric("locktender_stalled", Kind.GAUGE, _RESOURCE, "1 when a person is needed, else 0."),
     Metric("locktender_held_deployments", Kind.GAUGE, _RESOURCE, "Deployments that wait at the gate."),
     Metric(
+        "locktender_unverified_deployments",
+        Kind.GAUGE,
+        _RESOURCE,
+        "Deployments that run what no migration has verified: a bypass let them through, or there was no gate.",
+    ),
+    Metric(
         "locktender_held_since_timestamp_seconds",
         Kind.GAUGE,
         _RESOURCE,
@@ -77,6 +84,13 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("locktender_runs", Kind.COUNTER, ("outcome",), "Runs that have ended."),
     Metric("locktender_releases", Kind.COUNTER, (), "Deployments let through the gate."),
+    Metric("locktender_gate_bypasses", Kind.COUNTER, (), "Uses of the verb bypass, each once."),
+    Metric(
+        "locktender_gate_skips",
+        Kind.COUNTER,
+        (),
+        "Versions that came past their gate although nobody asked for that, each once.",
+    ),
     Metric(
         "locktender_reconcile_duration_seconds",
         Kind.HISTOGRAM,
@@ -200,6 +214,12 @@ class Metrics:
                 seconds = (moment(entry.end_time) - moment(entry.start_time)).total_seconds()
                 self._counters["locktender_runs"].labels(entry.outcome).inc()
                 self._histograms["locktender_run_duration_seconds"].labels(entry.outcome).observe(seconds)
+        self.bypassed(len(passage.bypassed_now(observation.status, status)) + len(passage.left_by_bypass(observation)))
+        self._counters["locktender_gate_skips"].inc(len(passage.skipped_now(observation.status, status)))
+
+    def bypassed(self, times: int = 1) -> None:
+        """So many uses of the verb bypass are known now that were not before."""
+        self._counters["locktender_gate_bypasses"].inc(times)
 
     def _step_ended(self, step: Step) -> None:
         if step.start_time and step.end_time:
@@ -214,6 +234,7 @@ class Metrics:
         self._gauges["locktender_stalled"].labels(*labels).set(stalled is not None)
         held = [item for item in observation.deployments if item.held]
         self._gauges["locktender_held_deployments"].labels(*labels).set(len(held))
+        self._gauges["locktender_unverified_deployments"].labels(*labels).set(len(passage.unverified(status)))
         since = min((item.held_since.timestamp() for item in held if item.held_since), default=0.0)
         self._gauges["locktender_held_since_timestamp_seconds"].labels(*labels).set(since)
         success = next((entry for entry in status.history if entry.outcome is Outcome.SUCCEEDED), None)

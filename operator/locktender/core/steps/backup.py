@@ -5,7 +5,7 @@ from dataclasses import replace
 from locktender.api.conditions import Reason
 from locktender.api.spec import BackupPolicy
 from locktender.api.status import Step, StepState
-from locktender.core import messages
+from locktender.core import gate, messages
 from locktender.core.actions import EmitEvent, EnsureBackup
 from locktender.core.evidence import Finding, MainContainer
 from locktender.core.steps.base import StepContext, StepResult, advance_job, finished, took, wait_again
@@ -42,7 +42,9 @@ def advance(context: StepContext, record: Step) -> StepResult:
     if evidence.finding is Finding.SUCCEEDED:
         # The pod said "done" without its report (it was removed before we looked): a backup that is not described is none.
         return wait_again(context, record, Reason.NOT_RECORDED, messages.end_not_recorded(record.job or "?", ""))
-    message = messages.backup_failed(evidence.message, record.job or "?", spec, observation.name, observation.namespace)
+    runs = gate.runs_already(observation, spec, context.release)
+    where = (observation.name, observation.namespace)
+    message = messages.backup_failed(evidence.message, record.job or "?", *where, runs=runs)
     failed = finished(record, StepState.FAILED, context.now, evidence.reason, message)
     return replace(
         result,

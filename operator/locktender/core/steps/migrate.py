@@ -5,7 +5,7 @@ from dataclasses import replace
 from locktender.api.conditions import Reason
 from locktender.api.spec import Framework
 from locktender.api.status import Step, StepState
-from locktender.core import messages
+from locktender.core import gate, messages
 from locktender.core.actions import EmitEvent
 from locktender.core.evidence import Finding, MainContainer
 from locktender.core.steps.base import StepContext, StepResult, advance_job, finished, took
@@ -36,7 +36,8 @@ def advance(context: StepContext, record: Step) -> StepResult:
         unknown = finished(record, StepState.UNKNOWN, context.now, reason, message)
         event = EmitEvent(Reason.NEEDS_ATTENTION, message, f"{run.id}/unknown", warning=True)
         return replace(result, record=unknown, actions=(*result.actions, event))
-    message = messages.migration_failed(evidence.message, record.job or "?", spec, *where)
+    runs = gate.runs_already(observation, spec, context.release)
+    message = messages.migration_failed(evidence.message, record.job or "?", *where, runs=runs)
     failed = finished(record, StepState.FAILED, context.now, evidence.reason, message)
     event = EmitEvent(Reason.MIGRATION_FAILED, message, f"{run.id}/failed", warning=True)
     return replace(result, record=failed, actions=(*result.actions, event))
