@@ -35,9 +35,11 @@ class GateServer:
 
 
 @contextmanager
-def gate_server(*, watched: tuple[str, ...] = (), controllers: bool = True) -> Iterator[GateServer]:
+def gate_server(
+    *, watched: tuple[str, ...] = (), controllers: bool = True, audit: bool = False
+) -> Iterator[GateServer]:
     """Start it. `watched`: the chart value watch.namespaces, empty for all; these namespaces are created."""
-    with ApiServer(controller_manager=controllers) as server, ExitStack() as stack:
+    with ApiServer(controller_manager=controllers, audit=audit) as server, ExitStack() as stack:
         kubectl = Kubectl(render.program("kubectl"), server.kubeconfig)
         for namespace in (render.NAMESPACE, *watched):
             kubectl("create", "namespace", namespace)

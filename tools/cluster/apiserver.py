@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Self
 from tools.cluster import golang, pki, processes
 from tools.cluster.api import Api, wait_for
 from tools.cluster.cache import locked
-from tools.cluster.control_plane import ControlPlane
+from tools.cluster.control_plane import AUDIT_LOG, ControlPlane
 from tools.cluster.progress import Progress
 from tools.cluster.settings import VERSIONS, ClusterError, Ports, checked_version
 
@@ -43,12 +43,17 @@ class ApiServer:
         version: str = VERSIONS[0],
         *,
         controller_manager: bool = False,
+        audit: bool = False,
         state: Path | None = None,
         quiet: bool = True,
     ) -> None:
-        """`state`: a folder for its data, a temporary one by default; both are deleted at the end."""
+        """`state`: a folder for its data, a temporary one by default; both are deleted at the end.
+
+        With `audit`, every write to a Deployment stands in `audit_log` before it is answered.
+        """
         self.version = checked_version(version)
         self._controller_manager = controller_manager
+        self._audit = audit
         self._state = state
         self._progress = Progress(quiet=quiet)
 
@@ -56,7 +61,14 @@ class ApiServer:
         """Build what is missing, start, wait until ready. ClusterError when it does not start."""
         self._state = self._state or Path(tempfile.mkdtemp(prefix="locktender-apiserver-"))
         try:
-            start(self._state, self.version, self._progress, controller_manager=self._controller_manager, mine=True)
+            start(
+                self._state,
+                self.version,
+                self._progress,
+                controller_manager=self._controller_manager,
+                audit=self._audit,
+                mine=True,
+            )
         except BaseException:
             stop(self._state)
             raise
@@ -81,13 +93,24 @@ class ApiServer:
         return self.state / "kubeconfig"
 
     @property
+    def audit_log(self) -> Path:
+        """One JSON object a line."""
+        return self.state / AUDIT_LOG
+
+    @property
     def url(self) -> str:
         """Such as https://127.0.0.1:34567."""
         return f"https://{ADDRESS}:{_ports(self.state)['kube-apiserver']}"
 
 
 def start(
-    state: Path, version: str, progress: Progress, *, controller_manager: bool = False, mine: bool = False
+    state: Path,
+    version: str,
+    progress: Progress,
+    *,
+    controller_manager: bool = False,
+    audit: bool = False,
+    mine: bool = False,
 ) -> Path:
     """Have an API server of `version` running in the folder `state`; returns its kubeconfig.
 
@@ -110,9 +133,11 @@ def start(
             etcd_peer_port=ports["etcd-peer"],
             apiserver_port=ports["kube-apiserver"],
             advertised=NOWHERE,
+            audit=audit,
         )
         for file, identity in (("kubeconfig", "admin"), ("controller-manager.kubeconfig", "controller-manager")):
             pki.write_kubeconfig(state / file, plane.server, state / "pki", identity)
+        plane.write_audit_policy()
         described = {
             "etcd": plane.etcd,
             "kube-apiserver": plane.apiserver,

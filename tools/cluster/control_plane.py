@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tools.cluster.settings import Ports
+
+
+AUDIT_POLICY, AUDIT_LOG = "audit-policy.json", "audit.log"
+WRITES_TO_DEPLOYMENTS = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [
+        {
+            "level": "Metadata",
+            "verbs": ["create", "update", "patch", "delete"],
+            "resources": [{"group": "apps", "resources": ["deployments"]}],
+        },
+        {"level": "None"},
+    ],
+}
 
 
 @dataclass(frozen=True)
@@ -26,6 +43,8 @@ class ControlPlane:
     etcd_peer_port: int
     apiserver_port: int
     advertised: str
+    # Whether writes to Deployments are logged, each before it is answered.
+    audit: bool = False
 
     @property
     def server(self) -> str:
@@ -79,8 +98,24 @@ class ControlPlane:
                 # Seconds that a stopping server gives to open watches; a test cluster need not wait the default 60.
                 "--shutdown-watch-termination-grace-period=0s",
                 "--shutdown-delay-duration=0s",
+                *self._audit_flags(),
             ),
         )
+
+    def _audit_flags(self) -> tuple[str, ...]:
+        if not self.audit:
+            return ()
+        return (
+            f"--audit-policy-file={self.state}/{AUDIT_POLICY}",
+            f"--audit-log-path={self.state}/{AUDIT_LOG}",
+            "--audit-log-mode=blocking",
+        )
+
+    def write_audit_policy(self) -> None:
+        """The file that the flags name; nothing without audit."""
+        if self.audit:
+            self.state.mkdir(parents=True, exist_ok=True)
+            (self.state / AUDIT_POLICY).write_text(json.dumps(WRITES_TO_DEPLOYMENTS))
 
     def controller_manager(self) -> Program:
         """All controllers, with their own service accounts."""
