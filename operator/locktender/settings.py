@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 
 GROUP = "locktender.dev"
@@ -39,16 +40,18 @@ LEASE_DURATION = 15.0  # seconds a lease is valid; the three numbers are those o
 LEASE_RENEW_DEADLINE = 10.0
 LEASE_RETRY_PERIOD = 2.0
 LOOP_STALL_LIMIT = 30.0  # seconds without a tick of the event loop until /healthz fails
-WEBHOOK_BODY_LIMIT = (
-    8 * 1024 * 1024
-)  # bytes of an AdmissionReview: two Deployments of the 1.5 MiB that etcd takes, and room
-WEBHOOK_KEEPALIVE = (
-    120.0  # seconds that an idle connection stays open: above the 90 s of API servers, so that they close first
+GATE = "gate.locktender.dev"  # the name of the gate's admission objects, and of the webhook in its configuration
+CA_MANAGER = "locktender-gate-ca"  # field manager of caBundle alone: whoever applies the rest leaves it in place
+CA_INTERVAL = (
+    2.0  # seconds between two looks at the bundle and the configuration: a lost bundle closes the gate that long
 )
+# Bytes of an AdmissionReview: two Deployments of the 1.5 MiB that etcd takes, as JSON, and room.
+WEBHOOK_BODY_LIMIT = 8 * 1024 * 1024
+# Seconds that an idle connection stays open: above the 90 s of API servers, so that they close first and no request meets a closed one.
+WEBHOOK_KEEPALIVE = 120.0
 WEBHOOK_DRAIN = 8.0  # seconds of serving after SIGTERM: every node must have heard that this replica leaves
-WEBHOOK_POLL = (
-    10.0  # seconds between two looks at the certificate's source; a kubelet renews its files about once a minute
-)
+WEBHOOK_FILES = 10.0  # seconds between two looks at a certificate's files; a kubelet renews them about once a minute
+WEBHOOK_BUNDLE_LIMIT = 8  # authorities in the published bundle: two in ordinary life, more only after Secrets were lost
 WATCH_SILENCE_LIMIT = (
     900.0  # seconds without a sign of life from watches or resync until /healthz fails (three resyncs)
 )
@@ -76,6 +79,7 @@ class Settings:
     port: int = 8080
     log_level: str = "INFO"
     image_volumes: ImageVolumes = ImageVolumes.AUTO
+    gate_ca_config_map: str = ""
 
 
 class SettingsError(ValueError):
@@ -95,9 +99,7 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
     return Settings(
         runner_image=image,
         runner_pull_policy=environment.get("LOCKTENDER_RUNNER_PULL_POLICY", "IfNotPresent"),
-        namespaces=tuple(
-            name.strip() for name in environment.get("LOCKTENDER_NAMESPACES", "").split(",") if name.strip()
-        ),
+        namespaces=_names(environment, "LOCKTENDER_NAMESPACES"),
         lease_namespace=environment.get("LOCKTENDER_LEASE_NAMESPACE", "default"),
         lease_name=environment.get("LOCKTENDER_LEASE_NAME", "locktender"),
         pod_name=environment.get("LOCKTENDER_POD_NAME", "locktender"),
@@ -105,30 +107,64 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
         port=_number(environment, "LOCKTENDER_PORT", 8080),
         log_level=environment.get("LOCKTENDER_LOG_LEVEL", "INFO").upper(),
         image_volumes=ImageVolumes(mode),
+        gate_ca_config_map=environment.get("LOCKTENDER_GATE_CA_CONFIGMAP", ""),
     )
 
 
 @dataclass(frozen=True)
-class WebhookSettings:
-    """The configuration of `gate-webhook`. Raises SettingsError from `read_webhook` when a value is missing or malformed."""
+class CertificateTimes:
+    """How long the certificates that we make ourselves live, and what has to pass between their steps."""
 
-    certificate_folder: str
+    # Renewed after two thirds, so a bundle that nobody copies is noticed four months before anything ends.
+    authority: timedelta = timedelta(days=365)
+    # A new authority signs only after this long in the published bundle: an operator that is down for a weekend is no outage.
+    overlap: timedelta = timedelta(days=7)
+    # Short, because they cost nothing: each replica signs its own, in memory.
+    serving: timedelta = timedelta(days=30)
+    # From publishing the very first authority to its being in the API servers' configuration: the operator looks every 2 s, and an
+    # API server hears of a changed configuration within a second.
+    settle: timedelta = timedelta(seconds=10)
+    # Between two looks at the Secret and the ConfigMap: two small reads.
+    look: timedelta = timedelta(seconds=10)
+
+
+@dataclass(frozen=True)
+class WebhookSettings:
+    """The configuration of `gate-webhook`: a folder of certificates that somebody else renews, or where to keep our own."""
+
+    certificate_folder: str = ""
+    certificate_names: tuple[str, ...] = ()
+    secret: str = ""
+    config_map: str = ""
+    namespace: str = "default"
     hold_port: int = 9443
     port: int = 8080
     log_level: str = "INFO"
 
 
 def read_webhook(environment: Mapping[str, str] = os.environ) -> WebhookSettings:
-    """The settings of `gate-webhook` in the environment (see docs/reference/settings.md)."""
-    folder = environment.get("LOCKTENDER_CERTIFICATE_FOLDER", "")
-    if not folder:
-        raise SettingsError("LOCKTENDER_CERTIFICATE_FOLDER is not set: name the folder that holds tls.crt and tls.key")
-    return WebhookSettings(
-        certificate_folder=folder,
+    """The settings of `gate-webhook` in the environment (see docs/reference/settings.md). SettingsError names what is wrong."""
+    settings = WebhookSettings(
+        certificate_folder=environment.get("LOCKTENDER_CERTIFICATE_FOLDER", ""),
+        certificate_names=_names(environment, "LOCKTENDER_CERTIFICATE_NAMES"),
+        secret=environment.get("LOCKTENDER_CERTIFICATE_SECRET", ""),
+        config_map=environment.get("LOCKTENDER_GATE_CA_CONFIGMAP", ""),
+        namespace=environment.get("LOCKTENDER_NAMESPACE", "default"),
         hold_port=_number(environment, "LOCKTENDER_HOLD_PORT", 9443),
         port=_number(environment, "LOCKTENDER_PORT", 8080),
         log_level=environment.get("LOCKTENDER_LOG_LEVEL", "INFO").upper(),
     )
+    own = (settings.secret, settings.config_map, settings.certificate_names)
+    if bool(settings.certificate_folder) == any(own) or (any(own) and not all(own)):
+        raise SettingsError(
+            "set either LOCKTENDER_CERTIFICATE_FOLDER (certificates that somebody else renews) or all of "
+            "LOCKTENDER_CERTIFICATE_SECRET, LOCKTENDER_GATE_CA_CONFIGMAP and LOCKTENDER_CERTIFICATE_NAMES (our own)"
+        )
+    return settings
+
+
+def _names(environment: Mapping[str, str], name: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in environment.get(name, "").split(",") if part.strip())
 
 
 def _number(environment: Mapping[str, str], name: str, default: int) -> int:

@@ -72,11 +72,16 @@ def settings() -> str:
 
 SETTINGS = {
     "LOCKTENDER_CERTIFICATE_FOLDER": "Webhook: folder of `tls.crt` and `tls.key`, read again when they change.",
+    "LOCKTENDER_CERTIFICATE_NAMES": "Webhook: names, comma-separated, for which it signs its own certificate.",
+    "LOCKTENDER_CERTIFICATE_SECRET": "Webhook: Secret in which it keeps its own authority.",
+    "LOCKTENDER_GATE_CA_CONFIGMAP": "ConfigMap of the webhook's public CA bundle, key `ca.crt`: the webhook writes it, the controller copies it "
+    "into the MutatingWebhookConfiguration.",
     "LOCKTENDER_HOLD_PORT": "Webhook: port that API servers call, over TLS; default 9443.",
     "LOCKTENDER_IMAGE_VOLUMES": "`auto` (image volumes from Kubernetes 1.36 on), `always` or `never` (a copy container).",
     "LOCKTENDER_LEASE_NAME": "Name of the Lease for leader election; default `locktender`.",
     "LOCKTENDER_LEASE_NAMESPACE": "Its namespace: the controller's own.",
     "LOCKTENDER_LOG_LEVEL": "`DEBUG`, `INFO` (default), `WARNING` or `ERROR`.",
+    "LOCKTENDER_NAMESPACE": "Webhook: the namespace of the Secret and the ConfigMap.",
     "LOCKTENDER_NAMESPACES": "Comma-separated namespaces to watch; empty for all.",
     "LOCKTENDER_POD_NAME": "Name of the pod: the identity in the Lease and in Events.",
     "LOCKTENDER_PORT": "Port of `/healthz`, `/readyz` and `/metrics`; default 8080.",

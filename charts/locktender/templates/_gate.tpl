@@ -112,6 +112,19 @@ with the next upgrade, so that one of the two is always in force.
 {{- end }}
 {{- end }}
 
+{{/*
+Not empty where the webhook's server has to run: with its configuration, and until that is gone from the cluster. Helm deletes the server
+before the configuration, so the two may not go in the same upgrade.
+*/}}
+{{- define "locktender.gate.server" -}}
+{{- if contains "webhook" (include "locktender.gate.carriers" .) }}yes{{ else }}{{ include "locktender.gate.webhookServes" . }}{{ end }}
+{{- end }}
+
+{{/* Not empty where the server makes its own certificates. */}}
+{{- define "locktender.gate.ownCertificate" -}}
+{{- if eq .Values.gate.webhook.certificate.mode "self" }}{{ include "locktender.gate.server" . }}{{ end }}
+{{- end }}
+
 {{/* Not empty while the cluster's webhook configuration sends its requests to this release. */}}
 {{- define "locktender.gate.webhookServes" -}}
 {{- range (lookup "admissionregistration.k8s.io/v1" "MutatingWebhookConfiguration" "" "gate.locktender.dev").webhooks }}
@@ -134,5 +147,10 @@ an expression may use those before it.
 {{- end }}
 
 {{- define "locktender.gate.fullname" -}}
-{{ include "locktender.fullname" . }}-gate
+{{ include "locktender.fullname" . }}-gate-webhook
+{{- end }}
+
+{{/* The Secret of the server's own authority, and the ConfigMap of its public half. */}}
+{{- define "locktender.gate.authority" -}}
+{{ include "locktender.fullname" . }}-gate-ca
 {{- end }}

@@ -30,6 +30,11 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: operator
 {{- end }}
 
+{{- define "locktender.webhookLabels" -}}
+{{ include "locktender.selectorLabels" . }}
+app.kubernetes.io/component: gate-webhook
+{{- end }}
+
 {{- define "locktender.serviceAccountName" -}}
 {{- if .Values.serviceAccount.create }}
 {{- default (include "locktender.fullname" .) .Values.serviceAccount.name }}
@@ -63,6 +68,18 @@ capabilities:
   drop: [ALL]
 seccompProfile:
   type: RuntimeDefault
+{{- end }}
+
+{{/* Arguments: a list of the root and the name of the template of the pods' labels. Without a labelSelector, these labels are added. */}}
+{{- define "locktender.topologySpread" -}}
+{{- $own := include (index . 1) (index . 0) | fromYaml }}
+{{- with (index . 0).Values.topologySpreadConstraints }}
+topologySpreadConstraints:
+  {{- range . }}
+  {{- $selector := dict "labelSelector" (dict "matchLabels" $own) }}
+  - {{- toYaml (hasKey . "labelSelector" | ternary . (mustMergeOverwrite $selector .)) | nindent 4 }}
+  {{- end }}
+{{- end }}
 {{- end }}
 
 {{- define "locktender.scheduling" -}}

@@ -430,6 +430,37 @@ def no_migration_for(name: str, namespace: str) -> str:
     )
 
 
+# The gate's webhook
+
+
+def gate_object_missing(kind: str, namespace: str, name: str) -> str:
+    return (
+        f"{kind} {name} of namespace {namespace} is gone, and the webhook may not create it. What is served stays as it is. Put it back "
+        "by helm upgrade (or kubectl apply of the install file)."
+    )
+
+
+def authority_unusable(namespace: str, secret: str, names: Sequence[str], why: object) -> str:
+    return (
+        f"{' and '.join(names)} in Secret {secret} of namespace {namespace} are no authority ({why}). A new one takes its place, and the "
+        "one that is served stays trusted meanwhile. Nothing to do, unless you put it there: our own authorities are made by the webhook."
+    )
+
+
+def authority_settles(config_map: str) -> str:
+    return (
+        f"A new authority was published in ConfigMap {config_map} a moment ago; API servers learn to trust it. If this stays, look at the "
+        "operator: it copies the bundle (kubectl get mutatingwebhookconfiguration gate.locktender.dev -o yaml)."
+    )
+
+
+def bundle_missing(namespace: str, config_map: str) -> str:
+    return (
+        f"ConfigMap {config_map} of namespace {namespace} holds no CA bundle yet, so the gate refuses what it should hold. The webhook "
+        f"writes it: kubectl -n {namespace} get pods,events -l app.kubernetes.io/component=gate-webhook"
+    )
+
+
 def _bytes(size: int) -> str:
     value = float(size)
     for unit in ("B", "KiB", "MiB", "GiB"):

@@ -79,9 +79,9 @@ class Client:
         """Replace, guarded by the body's resourceVersion (409 when it is stale)."""
         return await self._call("PUT", where, {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}, body)
 
-    async def patch(self, where: str, body: Any, kind: str) -> JsonObject:
-        """Patch; `kind` is json, merge or apply (server-side apply with our field manager)."""
-        query = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
+    async def patch(self, where: str, body: Any, kind: str, manager: str = FIELD_MANAGER) -> JsonObject:
+        """Patch; `kind` is json, merge or apply (server-side apply, where `manager` owns exactly the fields of the body)."""
+        query = {"fieldManager": manager, "fieldValidation": "Strict"}
         if kind == "apply":
             query["force"] = "true"
         return await self._call("PATCH", where, query, body, _PATCH_TYPES[kind])

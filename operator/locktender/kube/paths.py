@@ -39,3 +39,18 @@ def events(namespace: str) -> str:
 def leases(namespace: str, name: str | None = None) -> str:
     """Leases."""
     return path("coordination.k8s.io/v1", namespace, "leases", name)
+
+
+def secrets(namespace: str, name: str) -> str:
+    """One Secret: the webhook's own authority. The operator has no verb on Secrets."""
+    return path("v1", namespace, "secrets", name)
+
+
+def config_maps(namespace: str, name: str) -> str:
+    """One ConfigMap."""
+    return path("v1", namespace, "configmaps", name)
+
+
+def webhook_configurations(name: str) -> str:
+    """One MutatingWebhookConfiguration."""
+    return path("admissionregistration.k8s.io/v1", None, "mutatingwebhookconfigurations", name)

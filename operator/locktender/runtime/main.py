@@ -12,7 +12,7 @@ from locktender import __version__
 from locktender.core.errors import ApiError
 from locktender.kube import client, paths
 from locktender.kube.act import Actor
-from locktender.runtime import watch
+from locktender.runtime import watch, webhook_ca
 from locktender.runtime.http import Health, serve
 from locktender.runtime.lease import Elector, LeadershipLost
 from locktender.runtime.queue import WorkQueue
@@ -108,6 +108,8 @@ async def _work(actor: Actor, health: Health, metrics: Metrics, elector: Elector
         for _ in range(settings.workers):
             group.create_task(reconciler.work())
         group.create_task(reconciler.resync())
+        if settings.gate_ca_config_map:
+            group.create_task(webhook_ca.copy(actor.client, settings.lease_namespace, settings.gate_ca_config_map))
         # Last: on its way out kopf cancels the tasks of this loop that were started after it.
         group.create_task(_watch(queue, settings, health, stop))
 

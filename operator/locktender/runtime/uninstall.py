@@ -14,6 +14,7 @@ from locktender.settings import ANNOTATION_HELD, ANNOTATION_RELEASED, FINALIZER,
 
 ADMISSION = "admissionregistration.k8s.io/v1"
 POLICY_KINDS = (
+    "mutatingwebhookconfigurations",
     "mutatingadmissionpolicybindings",
     "validatingadmissionpolicybindings",
     "mutatingadmissionpolicies",
