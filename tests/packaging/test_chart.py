@@ -1,5 +1,6 @@
 """The chart without a cluster: what its values may say, and what it renders to."""
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,11 @@ EVERYTHING = (
     '--set-json=networkPolicy.metricsFrom=[{"namespaceSelector":{}}]',
     '--set-json=imagePullSecrets=[{"name":"registry"}]',
 )
+BY_WEBHOOK = ("--set=gate.carrier=webhook",)
+BY_CERT_MANAGER = (*BY_WEBHOOK, "--set=gate.webhook.certificate.mode=certManager")
+POLICY_API = "--api-versions=admissionregistration.k8s.io/v1/MutatingAdmissionPolicy"
+ASKED = "--api-versions=apps/v1/Deployment"  # helm has spoken to an API server, or Argo CD has
+WEBHOOK, POLICY = "MutatingWebhookConfiguration", "MutatingAdmissionPolicy"
 NAMESPACED = ("--set=watch.namespaces={shop,billing}",)
 
 
@@ -42,7 +48,11 @@ def refusal(*arguments: str, kubernetes: str = render.HIGHEST_KUBERNETES) -> str
     return str(error.value)
 
 
-@pytest.mark.parametrize("arguments", [(), EVERYTHING, NAMESPACED], ids=["defaults", "everything", "namespaced"])
+@pytest.mark.parametrize(
+    "arguments",
+    [(), EVERYTHING, NAMESPACED, BY_WEBHOOK, BY_CERT_MANAGER],
+    ids=["defaults", "everything", "namespaced", "webhook", "webhook by cert-manager"],
+)
 def test_helm_finds_nothing_to_complain_about(arguments: tuple[str, ...]) -> None:
     done = render.helm("lint", "--strict", render.CHART, *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -52,7 +62,8 @@ def test_helm_finds_nothing_to_complain_about(arguments: tuple[str, ...]) -> Non
     "kubernetes", [render.LOWEST_KUBERNETES, render.HIGHEST_KUBERNETES, "1.30.4-gke.100", "1.35.4"]
 )
 def test_renders_for_every_supported_kubernetes(kubernetes: str) -> None:
-    assert objects(*EVERYTHING, kubernetes=kubernetes)
+    for arguments in ((), BY_WEBHOOK, BY_CERT_MANAGER, ("--set=gate.carrier=policy",)):
+        assert objects(*EVERYTHING, *arguments, kubernetes=kubernetes)
 
 
 def test_an_older_kubernetes_is_refused() -> None:
@@ -76,12 +87,17 @@ BAD_VALUES = {
     "an interval without a unit": ("--set-string=metrics.serviceMonitor.interval=30", "'/metrics/serviceMonitor/interval'"),
     "a disruption budget of nothing": ("--set=podDisruptionBudget.maxUnavailable=0", "'/podDisruptionBudget/maxUnavailable'"),
     "an uninstall without time": ("--set=uninstall.timeoutSeconds=1", "'/uninstall/timeoutSeconds'"),
+    "an unknown carrier": ("--set=gate.carrier=pigeon", "value must be one of 'auto', 'policy', 'webhook', 'both'"),
+    "an unknown certificate mode": ("--set=gate.webhook.certificate.mode=vault", "value must be one of 'self', 'certManager'"),
+    "an issuer without a name": ("--set=gate.webhook.certificate.issuerRef.kind=ClusterIssuer", "'/gate/webhook/certificate/issuerRef'"),
+    "a webhook without replicas": ("--set=gate.webhook.replicas=0", "'/gate/webhook/replicas'"),
     "no workers": ("--set=workers=0", "'/workers'"),
 }  # fmt: skip
 GOOD_VALUES = {
     "as a subchart": "--set=global.imageRegistry=x,enabled=true",
     "a percentage of pods": "--set-string=podDisruptionBudget.maxUnavailable=50%",
     "digests": f"--set=image.digest={DIGEST},runner.image.digest={DIGEST}",
+    "another issuer": "--set=gate.webhook.certificate.mode=certManager,gate.webhook.certificate.issuerRef.name=internal",
     "another account": "--set=serviceAccount.create=false,serviceAccount.name=mine",
     "nothing but the operator": "--set=crds.enabled=false,gate.enabled=false,rbac.create=false,uninstall.releaseHeld=false",
 }
@@ -189,17 +205,21 @@ class TestOperator:
         assert spread["labelSelector"] == {"matchLabels": {"a": "b"}}
 
 
-@pytest.mark.parametrize("arguments", [(), EVERYTHING], ids=["defaults", "everything"])
-def test_every_pod_is_restricted(arguments: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "pods"),
+    [((), 2), (EVERYTHING, 2), (BY_WEBHOOK, 3), (BY_CERT_MANAGER, 3)],
+    ids=["defaults", "everything", "webhook", "webhook by cert-manager"],
+)
+def test_every_pod_is_restricted(arguments: tuple[str, ...], pods: int) -> None:
     templates = [
         item["spec"]["template"]["spec"] for item in objects(*arguments) if item["kind"] in ("Deployment", "Job")
     ]
-    assert len(templates) == 2
+    assert len(templates) == pods
     for pod in templates:
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
-        assert all(set(volume) == {"name", "emptyDir"} for volume in pod["volumes"])
+        assert all(set(volume) in ({"name", "emptyDir"}, {"name", "secret"}) for volume in pod["volumes"])
         for container in pod["containers"]:
             security = container["securityContext"]
             assert security["allowPrivilegeEscalation"] is False
@@ -252,9 +272,117 @@ class TestGate:
             assert expression == {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["shop", "billing"]}
 
     def test_carries_the_label_by_which_uninstalling_finds_it(self) -> None:
-        policies = [item for item in objects("--set=nameOverride=other") if "Admission" in item["kind"]]
-        assert len(policies) == 4
+        items = objects("--set=nameOverride=other,gate.carrier=both")
+        policies = [item for item in items if "Admission" in item["kind"] or item["kind"] == WEBHOOK]
+        assert len(policies) == 5
         assert all(item["metadata"]["labels"]["app.kubernetes.io/name"] == "locktender" for item in policies)
+
+
+CARRIERS = {
+    "1.30, nobody asked": ("1.30.0", (), {WEBHOOK}),
+    "1.35, nobody asked": ("1.35.4", (), {WEBHOOK}),
+    "1.37, nobody asked": ("1.37.2", (), {POLICY}),
+    "1.35 as a provider counts": ("1.35.4-gke.100", (), {WEBHOOK}),
+    "1.36 as a provider counts": ("1.36.0-eks-1234", (), {POLICY}),
+    "1.35 that was asked": ("1.35.4", (ASKED,), {WEBHOOK}),
+    "1.37 that was asked": ("1.37.2", (ASKED, POLICY_API), {POLICY}),
+    "1.37 with the API turned off": ("1.37.2", (ASKED,), {WEBHOOK}),
+    "1.35 with the API turned on": ("1.35.4", (ASKED, POLICY_API), {POLICY}),
+    "forced to the webhook": ("1.37.2", BY_WEBHOOK, {WEBHOOK}),
+    "forced to the policy": ("1.35.4", ("--set=gate.carrier=policy",), {POLICY}),
+    "both": ("1.37.2", ("--set=gate.carrier=both",), {WEBHOOK, POLICY}),
+    "no gate": ("1.35.4", ("--set=gate.enabled=false",), set()),
+}
+
+
+class TestCarrier:
+    @pytest.mark.parametrize("case", CARRIERS)
+    def test_is(self, case: str) -> None:
+        kubernetes, arguments, expected = CARRIERS[case]
+        items = objects(*arguments, kubernetes=kubernetes)
+        assert {item["kind"] for item in items} & {WEBHOOK, POLICY} == expected
+        servers = [item for item in items if item["metadata"]["name"] == "locktender-gate-webhook"]
+        assert bool(servers) == (WEBHOOK in expected), "the server comes with what calls it"
+        backstop = [item for item in items if item["kind"] == "ValidatingAdmissionPolicy"]
+        assert bool(backstop) == bool(expected), "the backstop is the same on every carrier"
+
+    def test_the_webhook_asks_what_the_policy_asks(self) -> None:
+        """Every variable of the policy that mustHold uses, and theirs, word for word and in brackets."""
+        (condition,) = one(WEBHOOK, *BY_WEBHOOK)["webhooks"][0]["matchConditions"]
+        variables = {item["name"]: item["expression"] for item in one(POLICY)["spec"]["variables"]}
+
+        def written_out(name: str) -> str:
+            return re.sub(r"\bvariables\.(\w+)", lambda found: written_out(found[1]), f"({variables[name]})")
+
+        assert condition == {"name": "must-hold", "expression": written_out("mustHold")}
+
+    def test_the_webhook_fails_closed_and_answers_in_time(self) -> None:
+        (webhook,) = one(WEBHOOK, *BY_WEBHOOK)["webhooks"]
+        del webhook["matchConditions"]
+        assert webhook == {
+            "name": "gate.locktender.dev",
+            "admissionReviewVersions": ["v1"],
+            "clientConfig": {
+                "service": {
+                    "name": "locktender-gate-webhook", "namespace": render.NAMESPACE, "path": "/hold", "port": 443
+                }
+            },
+            "failurePolicy": "Fail",
+            "sideEffects": "None",
+            "timeoutSeconds": 5,
+            "reinvocationPolicy": "IfNeeded",
+            "matchPolicy": "Equivalent",
+            "objectSelector": {"matchExpressions": [{"key": "locktender.dev/gate", "operator": "Exists"}]},
+            "rules": [
+                {"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["deployments"],
+                 "scope": "Namespaced"}
+            ],
+        }  # fmt: skip
+
+    def test_the_webhook_covers_the_namespaces_that_are_watched(self) -> None:
+        (webhook,) = one(WEBHOOK, *BY_WEBHOOK, *NAMESPACED)["webhooks"]
+        (expression,) = webhook["namespaceSelector"]["matchExpressions"]
+        assert expression == {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["shop", "billing"]}
+
+    def test_secret_and_bundle_are_left_to_the_server(self) -> None:
+        for kind in ("Secret", "ConfigMap"):
+            assert set(one(kind, *BY_WEBHOOK, name="locktender-gate-ca")) <= {"apiVersion", "kind", "metadata", "type"}
+        assert _environment(*BY_WEBHOOK)["LOCKTENDER_GATE_CA_CONFIGMAP"] == "locktender-gate-ca"
+        assert "LOCKTENDER_GATE_CA_CONFIGMAP" not in _environment(*BY_CERT_MANAGER)
+
+    def test_cert_manager_signs_what_the_server_mounts(self) -> None:
+        certificate = one("Certificate", *BY_CERT_MANAGER)["spec"]
+        pod = _webhook(*BY_CERT_MANAGER)["spec"]["template"]["spec"]
+        assert {"name": "certificate", "secret": {"secretName": certificate["secretName"]}} in pod["volumes"]
+        assert certificate["dnsNames"] == ["locktender-gate-webhook.locktender-system.svc"]
+        assert certificate["issuerRef"] == {
+            "kind": "Issuer",
+            "name": one("Issuer", *BY_CERT_MANAGER)["metadata"]["name"],
+        }
+        annotations = one(WEBHOOK, *BY_CERT_MANAGER)["metadata"]["annotations"]
+        assert annotations["cert-manager.io/inject-ca-from"] == "locktender-system/locktender-gate-webhook"
+        given = "--set=gate.webhook.certificate.issuerRef.name=internal,gate.webhook.certificate.issuerRef.kind=ClusterIssuer"
+        assert one("Certificate", *BY_CERT_MANAGER, given)["spec"]["issuerRef"] == {
+            "name": "internal",
+            "kind": "ClusterIssuer",
+        }
+        assert "Issuer" not in [item["kind"] for item in objects(*BY_CERT_MANAGER, given)]
+
+    def test_the_server_is_selected_by_its_own_service_only(self) -> None:
+        deployment = _webhook(*BY_WEBHOOK)
+        labels = deployment["spec"]["template"]["metadata"]["labels"]
+        own = deployment["spec"]["selector"]["matchLabels"]
+        assert own.items() <= labels.items()
+        assert deployment["spec"]["replicas"] == 2
+        assert deployment["spec"]["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+        name = deployment["metadata"]["name"]
+        assert one("Service", *BY_WEBHOOK, name=name)["spec"]["selector"] == own
+        assert one("PodDisruptionBudget", *BY_WEBHOOK, name=name)["spec"]["selector"]["matchLabels"] == own
+        policy = one("NetworkPolicy", *BY_WEBHOOK, "--set=networkPolicy.enabled=true", name=name)["spec"]
+        assert policy["podSelector"]["matchLabels"] == own
+        assert policy["ingress"] == [{"ports": [{"port": 9443, "protocol": "TCP"}]}]
+        operators = one("Deployment", *BY_WEBHOOK, name="locktender")["spec"]["selector"]["matchLabels"]
+        assert not operators.items() <= labels.items()
 
 
 class TestNotes:
@@ -349,8 +477,12 @@ def _identities(text: str) -> set[tuple[str, str]]:
 
 
 def _operator(*arguments: str) -> Object:
-    container: Object = one("Deployment", *arguments)["spec"]["template"]["spec"]["containers"][0]
+    container: Object = one("Deployment", *arguments, name="locktender")["spec"]["template"]["spec"]["containers"][0]
     return container
+
+
+def _webhook(*arguments: str) -> Object:
+    return one("Deployment", *arguments, name="locktender-gate-webhook")
 
 
 def _environment(*arguments: str) -> dict[str, str]:

@@ -22,7 +22,7 @@ OPERATOR = {
     "events.k8s.io events": "create patch",
 }
 LEASE = {"coordination.k8s.io leases": "get create update patch"}
-POLICIES = "mutatingadmissionpolicies mutatingadmissionpolicybindings validatingadmissionpolicies validatingadmissionpolicybindings"
+POLICIES = "mutatingwebhookconfigurations mutatingadmissionpolicies mutatingadmissionpolicybindings validatingadmissionpolicies validatingadmissionpolicybindings"
 UNINSTALL = {
     **{f"admissionregistration.k8s.io {policy}": "list delete" for policy in POLICIES.split()},
     "apps deployments": "list patch",
@@ -32,6 +32,12 @@ EXPECTED = {
     "locktender": {**OPERATOR, **LEASE},
     "locktender-release-all": UNINSTALL,
 }
+# With the gate carried by the webhook: the operator copies a public bundle, the server keeps its own authority.
+COPYING = {" configmaps": "get", "admissionregistration.k8s.io mutatingwebhookconfigurations": "get patch"}
+WEBHOOK = {" secrets": "get update", " configmaps": "get update"}
+ON_THE_WEBHOOK = {**EXPECTED, "locktender": {**EXPECTED["locktender"], **COPYING}, "locktender-gate-webhook": WEBHOOK}
+BY_WEBHOOK = ("--set=gate.carrier=webhook",)
+BY_CERT_MANAGER = (*BY_WEBHOOK, "--set=gate.webhook.certificate.mode=certManager")
 FORBIDDEN = {"secrets", "configmaps", "pods/log", "pods/exec", "nodes", "serviceaccounts", "roles", "clusterroles", "*"}
 
 
@@ -72,12 +78,41 @@ def by_account(items: list[dict[str, Any]]) -> dict[str, set[Grant]]:
 )
 def test_every_account_has_exactly_these_verbs(arguments: tuple[str, ...]) -> None:
     assert by_account(objects(*arguments)) == {account: expand(table) for account, table in EXPECTED.items()}
+    assert by_account(objects(*arguments, *BY_CERT_MANAGER)) == by_account(objects(*arguments))
+    expected = {account: expand(table) for account, table in ON_THE_WEBHOOK.items()}
+    assert by_account(objects(*arguments, *BY_WEBHOOK)) == expected
+
+
+def test_the_webhook_and_its_bundle_are_granted_by_name_and_in_one_namespace() -> None:
+    """Whoever may read a Secret or a ConfigMap here may read this one only, and only in the release's own namespace."""
+    granting = [
+        (item["kind"], item["metadata"]["name"], item["metadata"].get("namespace"), rule["resourceNames"])
+        for item in objects(*BY_WEBHOOK, "--set=watch.namespaces={shop,locktender-system}")
+        if item["kind"] in ("Role", "ClusterRole") and item["metadata"]["name"] != "locktender-release-all"
+        for rule in item["rules"]
+        if {"secrets", "configmaps", "mutatingwebhookconfigurations"} & set(rule["resources"])
+    ]
+    assert sorted(granting, key=lambda item: item[:2]) == [
+        ("ClusterRole", "locktender-gate-ca", None, ["gate.locktender.dev"]),
+        ("Role", "locktender-gate-ca", render.NAMESPACE, ["locktender-gate-ca"]),
+        ("Role", "locktender-gate-webhook", render.NAMESPACE, ["locktender-gate-ca"]),
+    ]
+
+
+def test_no_two_objects_share_a_name() -> None:
+    for arguments in ((), BY_WEBHOOK, BY_CERT_MANAGER):
+        items = objects(*arguments, "--set=watch.namespaces={shop,locktender-system},networkPolicy.enabled=true")
+        names = [(item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"]) for item in items]
+        assert len(names) == len(set(names))
 
 
 def test_nobody_gets_a_verb_on_what_the_operator_must_not_see() -> None:
-    roles = [item for item in objects() if item["kind"] in ("Role", "ClusterRole")]
+    of_the_webhook = ("locktender-gate-ca", "locktender-gate-webhook")
+    roles = [item for item in objects(*BY_WEBHOOK) if item["kind"] in ("Role", "ClusterRole")]
     assert roles
     for role in roles:
+        if role["metadata"]["name"] in of_the_webhook:
+            continue
         for group, resource, verb in grants(role):
             assert resource not in FORBIDDEN, f"{role['metadata']['name']}: {verb} {resource}"
             assert "*" not in (group, verb)
@@ -126,5 +161,7 @@ def test_the_uninstall_deletes_its_own_policies_only() -> None:
         if item["kind"] == "ClusterRole" and item["metadata"]["name"] == "locktender-release-all"
     )
     (deleting,) = [rule for rule in role["rules"] if "delete" in rule["verbs"]]
-    policies = {item["metadata"]["name"] for item in objects() if "Admission" in item["kind"]}
+    kinds = ("Admission", "WebhookConfiguration")
+    items = objects("--set=gate.carrier=both")
+    policies = {item["metadata"]["name"] for item in items if any(kind in item["kind"] for kind in kinds)}
     assert set(deleting["resourceNames"]) == policies

@@ -134,6 +134,8 @@ def start(
             apiserver_port=ports["kube-apiserver"],
             advertised=NOWHERE,
             audit=audit,
+            # No node, so no Service network: a webhook's Service is called at the addresses of its EndpointSlices.
+            more=("--enable-aggregator-routing=true",),
         )
         for file, identity in (("kubeconfig", "admin"), ("controller-manager.kubeconfig", "controller-manager")):
             pki.write_kubeconfig(state / file, plane.server, state / "pki", identity)

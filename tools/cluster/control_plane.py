@@ -45,6 +45,8 @@ class ControlPlane:
     advertised: str
     # Whether writes to Deployments are logged, each before it is answered.
     audit: bool = False
+    # More flags of the API server.
+    more: tuple[str, ...] = ()
 
     @property
     def server(self) -> str:
@@ -99,6 +101,7 @@ class ControlPlane:
                 "--shutdown-watch-termination-grace-period=0s",
                 "--shutdown-delay-duration=0s",
                 *self._audit_flags(),
+                *self.more,
             ),
         )
 
