@@ -1,13 +1,19 @@
 """The one entry point: `locktender COMMAND`, or `python -m locktender COMMAND` in the images.
 
-Each command is imported only when it is chosen: the controller's image has no database driver, the runner's no Kubernetes client.
+Each command is imported only when it is chosen: the controller's image has no database driver, the runner's no Kubernetes client, and
+a migration waits for what the runner's programs import.
 """
 
-import argparse
+from __future__ import annotations
+
 import sys
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from locktender import __version__
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
 
 DESCRIPTION = """\
 Locktender backs up and migrates a database before each rollout of its application.
@@ -27,6 +33,8 @@ COMMANDS = {
 
 
 def _parser() -> argparse.ArgumentParser:
+    import argparse
+
     parser = argparse.ArgumentParser(
         prog="locktender", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,11 +1,15 @@
 """`locktender runner ...`: choose a program, run it, and turn whatever happens into one report and one exit code."""
 
-import argparse
+from __future__ import annotations
+
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from locktender.runner.settings import EXIT_DONE
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Sequence
 
 DESCRIPTION = """\
 The work next to a database. The operator's Jobs call these; `sql` is also for your own machine.
@@ -18,6 +22,8 @@ Exit codes: 0 done; 1 failed, a person has to act; 75 may come right by waiting.
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
+    import argparse
+
     top = argparse.ArgumentParser(
         prog="locktender runner", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -49,6 +55,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _positive(text: str) -> int:
+    import argparse
+
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError("give a number from 1 upwards")
     return int(text)
@@ -57,19 +65,15 @@ def _positive(text: str) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one program; the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if given == ["agent-wait"]:  # asked for in every migration pod: nothing else is imported
+    if given == ["agent-wait"]:  # these two are asked for in every migration pod: nothing else is imported
         from locktender.runner.agent.wait import main as wait
 
         return wait()
-    options = parser().parse_args(given)
-    if options.program == "agent-wait":
-        from locktender.runner.agent.wait import main as wait
-
-        return wait()
-    if options.program == "agent":
+    if given == ["agent"]:
         from locktender.runner.agent.main import main as agent
 
         return agent()
+    options = parser().parse_args(given)
     if options.program == "backup":
         from locktender.runner.backup.main import main as backup
 

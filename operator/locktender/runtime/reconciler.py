@@ -51,6 +51,7 @@ class Reconciler:
         while True:
             key, waited = await self.queue.get()
             self.metrics.waited(waited)
+            log.debug("%s/%s: woken, %.0f ms in the queue", *key, 1000 * waited)
             started = time.monotonic()
             try:
                 await self._guarded(key)
@@ -85,6 +86,7 @@ class Reconciler:
         observation = await observe.observe(self.actor.client, namespace, name, self.actor.settings.lease_namespace)
         if observation is None:
             return await self._orphans(namespace, name)
+        log.debug("%s/%s: looked", namespace, name)
         self._known.add(key)
         if observation.claim is Claim.BUSY:
             self._waiting_for.setdefault((namespace, observation.claimed_by), set()).add(key)
@@ -102,6 +104,10 @@ class Reconciler:
         for _ in range(PASSES_IN_A_ROW):
             decision = decide.decide(observation, self.now())
             status = await self._pass(observation, decision, told)
+            done = [type(action).__name__ for action in decision.actions if not isinstance(action, EmitEvent)]
+            log.debug(
+                "%s/%s: a pass is over: %s", observation.namespace, observation.name, ", ".join(done) or "nothing"
+            )
             told += [action for action in decision.actions if isinstance(action, EmitEvent)]
             following = onward(observation, status, decision.actions)
             if decision.requeue != AT_ONCE or following is None:

@@ -16,7 +16,7 @@ from tools.bench.gate.tries import JSON_PATCH
 from tools.kube.api import Api
 
 ROUNDS = 5
-PER_ROUND = 250  # requests of each kind in a round
+PER_ROUND = 400  # requests of each kind in a round
 WARM_UP = 20  # requests before the first that counts: connections and caches of the API server
 PAIR_PAUSE = 0.002  # seconds between two pairs: the API server is asked, not besieged
 

@@ -11,11 +11,13 @@ from tools.bench import numbers
 from tools.bench.gate import admission, scene
 from tools.bench.gate.admission import Admission
 from tools.bench.gate.scene import Scene
+from tools.bench.gate.trace import Tracer, Traces
 from tools.bench.gate.tries import Tries, Try
-from tools.bench.report import Aim, Result
+from tools.bench.report import FOLDER, Aim, Result
 from tools.cluster.progress import Progress
 from tools.cluster.settings import Settings
 from tools.demo import stage
+from tools.demo.stage import Stage
 
 TRIES = 30
 AIMS = (
@@ -27,35 +29,55 @@ AIMS = (
 CALM_SECONDS = 3.0  # how long the machine is watched before the first try
 
 
-def run(tries: int, *, check: bool) -> int:
-    """0, or 1 when an aim was missed and that matters."""
+def run(tries: int, *, check: bool, with_trace: bool, folder: Path = FOLDER) -> int:
+    """0, or 1 when an aim was missed and that matters. Results go to `folder`."""
     progress = Progress()
     where = stage.cluster(progress)
     scene.require_tools(where)
     key = stage.project(progress)
     scene.deliver_images(progress)
     progress.say("installing the chart of the working tree")
-    stage.install(where, key)
+    try:
+        stage.install(where, key, f"logLevel={'DEBUG' if with_trace else 'INFO'}")
+        result, told = _in_scene(where, tries, progress, with_trace=with_trace)
+    finally:
+        if with_trace:
+            stage.install(where, key)
+    file = result.write(folder)
+    if told is not None:
+        told.write(folder)
+    _tell(result, file, told)
+    return 1 if check and result.missed() else 0
+
+
+def _in_scene(where: Stage, tries: int, progress: Progress, *, with_trace: bool) -> tuple[Result, Traces | None]:
+    """Everything that is measured, in a namespace of its own that goes when it is done."""
     progress.say("making a namespace with PostgreSQL, a database, and four Deployments")
     with scene.open_scene(where) as opened:
         database = scene.furnish(opened)
         busy = scene.machine_is_calm(CALM_SECONDS)
         conditions = {**_conditions(opened, database, busy), "tries": tries}
         begun = time.monotonic()
-        measured, asked = _measure(opened, tries, progress)
+        tracer = Tracer(opened) if with_trace else None
+        measured, asked = _measure(opened, tries, progress, tracer)
         conditions |= {"seconds": round(time.monotonic() - begun), **_about_admission(asked)}
-    result = Result("gate", conditions, _rows(measured, asked), AIMS)
-    file = result.write()
+        told = tracer.traces(measured) if tracer else None
+    return Result("gate", conditions, _rows(measured, asked), AIMS), told
+
+
+def _tell(result: Result, file: Path, told: Traces | None) -> None:
     rows = result.rows
     compared = {"plain rollout": rows["plain_rollout_p50_s"], "Helm hook": rows["helm_hook_p50_s"]}
     result.tell(print, compared)
     print(f"\n  written to {_shown(file)}")
+    if told is not None:
+        beside = _shown(file.with_name("gate-trace.md"))
+        print(f"\nWhere the time of the median release went (also in {beside})\n\n{told.text}")
     for aim in result.missed():
         print(f"  missed: {aim.row} is {rows[aim.row]:.3f}, the aim is at most {aim.most:g}", file=sys.stderr)
-    return 1 if check and result.missed() else 0
 
 
-def _measure(opened: Scene, tries: int, progress: Progress) -> tuple[list[Try], Admission]:
+def _measure(opened: Scene, tries: int, progress: Progress, tracer: Tracer | None) -> tuple[list[Try], Admission]:
     """Every round makes one try of each variant, each time in another order, so that what the machine does else hits all alike."""
     made: list[Try] = []
     maker = Tries(opened)
@@ -65,6 +87,8 @@ def _measure(opened: Scene, tries: int, progress: Progress) -> tuple[list[Try], 
     for number in range(tries):
         for step in range(len(variants)):
             made.append(variants[(step + number) % len(variants)]())
+            if tracer:
+                tracer.keep(made[-1])
             opened.wait_quiet()
             opened.put_away()
         told = ", ".join(f"{one.variant} {one.seconds:.2f} s" for one in made[-len(variants) :])
