@@ -90,7 +90,7 @@ class Api:
         self._folder = Path(tempfile.mkdtemp(prefix="locktender-api-"))  # 0700: the socket gives all rights
         self._proxy = subprocess.Popen((*self._command, f"--unix-socket={self._socket}"), stdout=subprocess.DEVNULL)
         end = time.monotonic() + START_SECONDS
-        while not self._socket.exists():
+        while not _listens(self._socket):
             if self._proxy.poll() is not None or time.monotonic() > end:
                 raise ApiError(0, f"{' '.join(self._command)} did not start")
             time.sleep(0.02)
@@ -176,6 +176,12 @@ class Api:
         if response.status != 200:
             raise ApiError(response.status, _message(response.read()))
         return Watch(connection, response)
+
+
+def _listens(path: Path) -> bool:
+    """Whether somebody answers at a socket; its file is there a moment before."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        return probe.connect_ex(str(path)) == 0
 
 
 def _message(data: bytes) -> str:
