@@ -1,5 +1,7 @@
 """A real API server for the whole session, and kubectl to speak to it as different people."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 import subprocess
@@ -8,7 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -19,6 +21,11 @@ from locktender.kube.client import Client
 from tests.apiserver.stage import stage
 from tools.cluster.apiserver import ApiServer
 from tools.render import render
+
+if TYPE_CHECKING:
+    from tests.apiserver.gate_server import GateServer
+    from tests.apiserver.running_operator import Operator
+    from tests.apiserver.shop import Shop
 
 POLICY_SECONDS = 60.0  # a policy is in force a moment after its creation; this long means never
 
@@ -132,3 +139,43 @@ async def _served(client: Client, where: str) -> None:
                 raise
         await asyncio.sleep(0.05)
     raise AssertionError(f"{where} is not served")
+
+
+@pytest.fixture(scope="session")
+def gate_at_work() -> Iterator[GateServer]:
+    """An API server with its controllers, the chart's gate and the chart's rights, for all tests of faults."""
+    from tests.apiserver.gate_server import gate_server  # it is built on this file
+
+    with gate_server() as server:
+        yield server
+
+
+@pytest.fixture
+def server(gate_at_work: GateServer) -> Iterator[GateServer]:
+    """The same; what logs in with the operator's rights finds them in KUBECONFIG."""
+    from tests.apiserver.gate_server import kubeconfig_of_this_process
+
+    with kubeconfig_of_this_process(gate_at_work.operator_kubeconfig):
+        yield gate_at_work
+
+
+@pytest.fixture
+def shop(server: GateServer) -> Iterator[Shop]:
+    """A namespace with its record and a stand-in for its kubelet; whatever was done in it, nothing unverified ever ran."""
+    from tests.apiserver.shop import open_shop
+
+    with open_shop(server) as opened:
+        yield opened
+        opened.assert_nothing_unverified()
+
+
+@pytest.fixture
+def operator(server: GateServer, shop: Shop) -> Iterator[Operator]:
+    """The operator, not started yet."""
+    from tests.apiserver.running_operator import Operator
+
+    made = Operator(server.operator_kubeconfig, (shop.namespace,))
+    try:
+        yield made
+    finally:
+        made.stop()

@@ -48,9 +48,9 @@ def gate_server(
             kubectl("wait", "--for=condition=Established", "--timeout=30s", f"--filename={file}")
         kubectl("apply", "--server-side", body=_chart(watched))
         _let_alice_edit(kubectl)
-        operator = _kubeconfig(kubectl, OPERATOR)
+        operator = kubeconfig_of(kubectl, OPERATOR)
         _gate_holds(kubectl, operator, watched)
-        alice = stack.enter_context(_api(_kubeconfig(kubectl, ALICE)))
+        alice = stack.enter_context(_api(kubeconfig_of(kubectl, ALICE)))
         yield GateServer(server, kubectl, stack.enter_context(_api(server.kubeconfig)), alice, operator)
 
 
@@ -68,7 +68,7 @@ def _let_alice_edit(kubectl: Kubectl) -> None:
         kubectl("create", "clusterrolebinding", f"alice-{role.replace(':', '-')}", f"--clusterrole={role}", account)
 
 
-def _kubeconfig(kubectl: Kubectl, account: str) -> Path:
+def kubeconfig_of(kubectl: Kubectl, account: str) -> Path:
     """A kubeconfig with the token of a service account of ours."""
     token = kubectl("--namespace", render.NAMESPACE, "create", "token", account, f"--duration={TOKEN_LIFE}").strip()
     file = kubectl.kubeconfig.with_name(f"{account}.kubeconfig")

@@ -27,6 +27,7 @@ from locktender.telemetry.metrics import Metrics
 from tools.render import render
 
 START_SECONDS = 20.0
+QUIET = 0.5  # seconds without a call: it is at rest
 ROOT = Path(__file__).parents[2]
 
 
@@ -55,6 +56,21 @@ class Operator:
         self._thread.start()
         assert self._ready.wait(START_SECONDS), f"the operator did not start: {self._error!r}"
         return self
+
+    def count(self, metric: str, **labels: str) -> float:
+        """A counter's value since the last start."""
+        return self.metrics.registry.get_sample_value(f"{metric}_total", labels) or 0.0
+
+    def assert_rests(self, seconds: float = 10.0) -> None:
+        """No hot loop: with nothing left to do it makes no call."""
+        end = time.monotonic() + seconds
+        calls = -1
+        while calls != self.calls:
+            assert time.monotonic() < end, (
+                f"the operator does not come to rest: {self.calls - calls} calls in {QUIET} s"
+            )
+            calls = self.calls
+            time.sleep(QUIET)
 
     def stop(self) -> None:
         if self._thread is None:

@@ -18,6 +18,7 @@ from tools.kube.recorder import Recorder, Seen
 
 T = TypeVar("T")
 MIGRATION = "shop-db"
+LATE = 3.0  # seconds by which one watch may be behind another
 PATIENCE = 30.0  # seconds: what is promised for a way out
 COMMAND = (
     "kubectl ",
@@ -157,9 +158,11 @@ class Shop:
     # What must hold
 
     def assert_nothing_unverified(self) -> None:
-        """The promise, over everything that ever was."""
-        found = unverified(self.recorder)
-        assert not found, "\n".join((*found, self.state()))
+        """The promise, over everything that ever was. Kinds are watched apart: what explains a pod may be seen after it."""
+        try:
+            self.recorder.wait(lambda: not unverified(self.recorder), LATE, "what explains a pod is seen")
+        except AssertionError:
+            raise AssertionError("\n".join((*unverified(self.recorder), self.state()))) from None
 
     def assert_explained(self, seconds: float = 15.0) -> None:
         """Within a moment each held Deployment tells why it is held and what to do."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -30,11 +30,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.apiserver.gate_server import GateServer, gate_server, kubeconfig_of_this_process
+from tests.apiserver.gate_server import GateServer
 from tests.apiserver.kubelet import Fate
 from tests.apiserver.running_operator import Operator
 from tests.apiserver.shop import MIGRATION, Shop, open_shop
-from tests.apiserver.way_out import QUIET, WayOut
+from tests.apiserver.way_out import WayOut
 from tools.kube import facts
 from tools.kube.api import ApiError
 
@@ -274,16 +274,7 @@ class Gate(RuleBasedStateMachine):
         self._do("apply the DatabaseMigration", self._recreate, MIGRATION)
         WayOut(self.shop, self._apply, self._recreate).follow()
         self.shop.assert_nothing_unverified()
-        self._rests()
-
-    def _rests(self) -> None:
-        """No hot loop: with nothing left to do the operator makes no call."""
-        end = time.monotonic() + 10
-        calls = -1
-        while calls != self.operator.calls:
-            assert time.monotonic() < end, f"the operator does not come to rest\n{self.shop.state()}"
-            calls = self.operator.calls
-            time.sleep(QUIET)
+        self.operator.assert_rests()
 
     # How
 
@@ -332,12 +323,6 @@ class _Telling:
         if error is not None:
             self.machine.failed = True
             error.add_note("after\n" + "\n".join(f"  {n}. {step}" for n, step in enumerate(self.machine.log, 1)))
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[GateServer]:
-    with gate_server() as started, kubeconfig_of_this_process(started.operator_kubeconfig):
-        yield started
 
 
 @pytest.mark.timeout(EXAMPLES * 60 + 120)

@@ -61,14 +61,7 @@ class ApiServer:
         """Build what is missing, start, wait until ready. ClusterError when it does not start."""
         self._state = self._state or Path(tempfile.mkdtemp(prefix="locktender-apiserver-"))
         try:
-            start(
-                self._state,
-                self.version,
-                self._progress,
-                controller_manager=self._controller_manager,
-                audit=self._audit,
-                mine=True,
-            )
+            self._start()
         except BaseException:
             stop(self._state)
             raise
@@ -79,6 +72,23 @@ class ApiServer:
     ) -> None:
         """Stop the processes and delete the data."""
         stop(self.state)
+
+    def restart(self) -> None:
+        """End the API server, as an upgrade of a control plane does, and start it again on the same data."""
+        process = processes.running(self.state, "kube-apiserver")
+        if process:
+            processes.stop(process)
+        self._start()
+
+    def _start(self) -> None:
+        start(
+            self.state,
+            self.version,
+            self._progress,
+            controller_manager=self._controller_manager,
+            audit=self._audit,
+            mine=True,
+        )
 
     @property
     def state(self) -> Path:

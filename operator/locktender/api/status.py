@@ -190,9 +190,15 @@ class Status:
         return next((verdict for verdict in self.verdicts if verdict.key == key), None)
 
     def with_verdict(self, verdict: Verdict) -> "Status":
-        """The status with a verdict replaced or put first; the oldest fall off after MAX_VERDICTS."""
-        others = tuple(known for known in self.verdicts if known.key != verdict.key)
-        return replace(self, verdicts=(verdict, *others)[:MAX_VERDICTS])
+        """The status with a verdict replaced or put first. Beyond MAX_VERDICTS the oldest failures fall off, then the oldest others.
+
+        A failure only keeps a run from being repeated; losing the verdict of a version that runs would have it migrated again.
+        """
+        kept = [verdict, *(known for known in self.verdicts if known.key != verdict.key)]
+        while len(kept) > MAX_VERDICTS:
+            failures = [position for position, known in enumerate(kept) if position and not known.opens]
+            del kept[failures[-1] if failures else -1]
+        return replace(self, verdicts=tuple(kept))
 
     def with_history(self, entry: HistoryEntry) -> "Status":
         """The status with a finished run put first."""

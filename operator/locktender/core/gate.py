@@ -67,6 +67,9 @@ def wanted(observation: Observation, spec: Spec, status: Status) -> key.Release 
         return NoTarget(Reason.INVALID_SPEC, messages.key_too_long(too_long, KEY_LIMIT), stalled=True)
     if names_its_own(spec):
         return key.of_spec(spec)
+    if spec.migration.source and observation.source_gate:
+        text = messages.source_elsewhere(spec.migration.source.deployment, observation.source_gate, observation.name)
+        return NoTarget(Reason.GATE_MISMATCH, text, stalled=True)
     if not observation.deployments:
         return NoTarget(Reason.AWAITING_DEPLOYMENT, messages.awaiting_deployment(observation.name))
     sources: dict[str, key.Release] = {}
@@ -161,13 +164,13 @@ def releasable(observation: Observation, spec: Spec, status: Status) -> tuple[tu
 
     With `spec.gate.revert: Hold` only the verdict of the newest run counts; an older one does not open the gate again.
     """
-    current = status.run.key if status.run else None
+    current = status.run.id if status.run else None
     found = []
     for deployment in observation.deployments:
         if not deployment.held:
             continue
         for verdict in status.verdicts:
-            if spec.revert is HoldOrRelease.HOLD and verdict.key != current:
+            if spec.revert is HoldOrRelease.HOLD and verdict.run != current:
                 continue
             if verdict.opens and belongs(spec, deployment, verdict):
                 found.append((deployment, verdict))

@@ -60,6 +60,13 @@ def awaiting_deployment(name: str) -> str:
     )
 
 
+def source_elsewhere(deployment: str, gate: str, name: str) -> str:
+    return (
+        f"spec.migration.from names Deployment {deployment}, but its label puts it behind another gate, locktender.dev/gate={gate}. "
+        f"A Deployment has one gate: correct spec.migration.from.deployment, or change the label to {name}."
+    )
+
+
 def source_missing(spec: Spec) -> str:
     source = spec.migration.source
     wanted = f"Deployment {source.deployment}" if source else "a Deployment"
@@ -114,6 +121,13 @@ def suspended(name: str, namespace: str) -> str:
     )
 
 
+def resume_too(name: str, namespace: str) -> str:
+    return (
+        "Besides, spec.suspend is true, and nothing starts before you resume: "
+        f'kubectl -n {namespace} patch dbm {name} --type=merge -p \'{{"spec":{{"suspend":false}}}}\''
+    )
+
+
 def deleting() -> str:
     return "The resource is being deleted; the running migration is finished first."
 
@@ -134,6 +148,22 @@ def release_refused(deployment: str) -> str:
     return (
         f"Deployment {deployment} was released, but the gate held it again: the operator's account lacks the verb release on this "
         "DatabaseMigration. Bind it to the ClusterRole locktender-gate of the chart (rbac.create), or grant the verb."
+    )
+
+
+def release_forbidden(deployment: str, namespace: str, words: str) -> str:
+    return (
+        f"Deployment {deployment} is migrated, but the API server does not let the operator release it: {words.rstrip('.')}. "
+        "Where a right is missing, bind the operator's account to the Role locktender-gate of the chart (rbac.create); see: "
+        f"kubectl -n {namespace} get rolebinding. It is tried again every 20 seconds."
+    )
+
+
+def namespace_forbidden(namespace: str, words: str) -> str:
+    return (
+        f"Namespace {namespace} cannot be read, its gated Deployments stay held and the other namespaces go on: {words.rstrip('.')}. "
+        "Give the operator's account its Roles there: the chart makes them for each of watch.namespaces; "
+        f"see: kubectl -n {namespace} get rolebinding"
     )
 
 
@@ -303,7 +333,7 @@ def name_taken(job: str, namespace: str) -> str:
 def job_refused(job: str, words: str) -> str:
     return (
         f"The API server refused Job {job}: {words} Often this is a quota or an admission policy of the namespace. "
-        "Mend it; the Job is tried again at least every minute."
+        "Mend it; the Job is tried again every 20 seconds."
     )
 
 

@@ -160,3 +160,5 @@ class Observation:
     created: datetime | None = None
     departed: tuple[GatedDeployment, ...] = ()
     """Deployments that were here when the status was stored, and carry the label of no gate now."""
+    source_gate: str = ""
+    """The other gate whose label the Deployment of spec.migration.from carries, when it is none of `deployments`."""

@@ -24,6 +24,11 @@ from locktender.core.key import Release
 from locktender.core.observation import Observation
 from locktender.core.steps import STRATEGIES, backup, migrate
 
+SAYS_ENOUGH = (
+    Reason.SUSPENDED,
+    Reason.DELETING,
+)  # whatever else a person is told to do has no effect while spec.suspend is true
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -164,6 +169,9 @@ def _why_failed(status: Status, run_id: str) -> str:
 
 def _conclude(observation: Observation, spec: Spec | None, status: Status, standing: Standing, now: datetime) -> Status:
     """Write the conditions and the gate section."""
+    if spec is not None and spec.suspend and standing.ready == "False" and standing.reason not in SAYS_ENOUGH:
+        resume = messages.resume_too(observation.name, observation.namespace)
+        standing = replace(standing, message=messages.advised(standing.message, resume))
     wanted: list[tuple[ConditionType, str, str, str]] = [
         (ConditionType.READY, standing.ready, standing.reason, standing.message)
     ]
@@ -175,6 +183,8 @@ def _conclude(observation: Observation, spec: Spec | None, status: Status, stand
         status = replace(status, deployments=_at_gate(observation, spec, status))
         wanted.extend(_of_steps(status))
         wanted.append(_of_gate(observation, spec, status))
+    elif held := sorted(item.name for item in observation.deployments if item.held):
+        wanted.append((ConditionType.GATE_OPEN, "False", Reason.HELD, messages.gate_held(held)))
     conditions = tuple(_condition(observation, kind, value, reason, text, now) for kind, value, reason, text in wanted)
     return replace(status, conditions=conditions, observed_generation=observation.generation)
 

@@ -21,7 +21,7 @@ from locktender.core.actions import (
 )
 from locktender.core.errors import ApiError, JobRefused, NameTaken, ReleaseRefused, Stale
 from locktender.core.key import claim_name
-from locktender.core.messages import job_refused, name_taken, release_refused, untrusted
+from locktender.core.messages import job_refused, name_taken, release_forbidden, release_refused, untrusted
 from locktender.core.observation import Observation
 from locktender.kube import paths
 from locktender.kube.client import Client
@@ -193,6 +193,8 @@ class Actor:
         except ApiError as error:
             if error.status in (409, 422, 404):
                 raise Stale(f"Deployment {action.name} is not what was judged any more, or is open already") from error
+            if error.status == 403:
+                raise ReleaseRefused(release_forbidden(action.name, namespace, untrusted(str(error)))) from error
             raise
         if (after["metadata"].get("annotations") or {}).get(ANNOTATION_HELD) == "true":
             raise ReleaseRefused(release_refused(action.name))

@@ -33,9 +33,11 @@ async def observe(client: Client, namespace: str, name: str, lease_namespace: st
     if raw is None:
         return None
     spec, status = parse.spec(raw), parse.status(raw)
-    jobs, departed, (claim, holder, version) = await asyncio.gather(
+    here = {item["metadata"]["name"] for item in deployments}
+    jobs, departed, source_gate, (claim, holder, version) = await asyncio.gather(
         client.list(paths.jobs(namespace), selector),
-        _departed(client, namespace, status, {item["metadata"]["name"] for item in deployments}),
+        _departed(client, namespace, status, here),
+        _source_gate(client, namespace, spec, here),
         _claim(client, raw, spec, status.run, lease_namespace),
     )
     meta = raw["metadata"]
@@ -58,7 +60,17 @@ async def observe(client: Client, namespace: str, name: str, lease_namespace: st
         claim=claim,
         claimed_by=holder,
         claim_version=version,
+        source_gate=source_gate,
     )
+
+
+async def _source_gate(client: Client, namespace: str, spec: Spec | str, here: set[str]) -> str:
+    """The gate of the Deployment that spec.migration.from names, where it is not at ours. A call only in that case."""
+    source = spec.migration.source if isinstance(spec, Spec) else None
+    if source is None or source.deployment in here:
+        return ""
+    raw = await client.get(paths.deployments(namespace, source.deployment))
+    return str((raw["metadata"].get("labels") or {}).get(LABEL_GATE, "")) if raw else ""
 
 
 async def _departed(client: Client, namespace: str, status: Status, here: set[str]) -> tuple[GatedDeployment, ...]:

@@ -13,7 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 BACKOFF_FIRST = 0.1  # seconds after the first error of a key
-BACKOFF_LONGEST = 60.0  # seconds: an API server that comes back is noticed within a minute
+BACKOFF_LONGEST = (
+    20.0  # seconds: a right or a quota that is mended brings no event, and 30 s later nothing may wait for it
+)
 AFTER_ERROR = 1.0  # seconds until an event about a key whose last pass failed is followed
 JITTER = 0.2  # share of a backoff that is random, so that keys that failed together do not return together
 

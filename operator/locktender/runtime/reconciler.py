@@ -11,7 +11,7 @@ from locktender.api.conditions import Reason
 from locktender.api.status import Status
 from locktender.core import decide, housekeeping, messages, summary
 from locktender.core.actions import EmitEvent, EnsureBackup, EnsureJob, ReleaseDeployment
-from locktender.core.errors import JobProblem, LocktenderError, NameTaken, ReleaseRefused, Stale
+from locktender.core.errors import ApiError, JobProblem, LocktenderError, NameTaken, ReleaseRefused, Stale
 from locktender.core.observation import Claim, GatedDeployment, Observation, OpenedBy
 from locktender.core.onward import onward
 from locktender.core.runs import AT_ONCE
@@ -220,17 +220,27 @@ class Reconciler:
             await asyncio.sleep(RESYNC_INTERVAL)
 
     async def list_all(self) -> None:
+        """Queue everything in every namespace. One that may not be read does not keep the others from being looked after."""
+        for namespace in self.namespaces or (None,):
+            try:
+                await self._list(namespace)
+            except ApiError as error:
+                if error.status != 403 or namespace is None:
+                    raise
+                self.metrics.failed("forbidden")
+                log.warning("%s", messages.namespace_forbidden(namespace, str(error)))
+
+    async def _list(self, namespace: str | None) -> None:
         """Queue every DatabaseMigration, and every name that a gated Deployment or a Job of ours mentions."""
         client = self.actor.client
-        for namespace in self.namespaces or (None,):
-            for item in await client.list(paths.migrations(namespace)):
-                self.queue.add((item["metadata"]["namespace"], item["metadata"]["name"]))
-            for where, selector, label in (
-                (paths.deployments(namespace), LABEL_GATE, LABEL_GATE),
-                (paths.jobs(namespace), MANAGED_SELECTOR, LABEL_MIGRATION),
-            ):
-                for item in await client.list(where, selector):
-                    # Anybody may put our label on a Job of theirs; without a migration's name it is none of ours.
-                    name = (item["metadata"].get("labels") or {}).get(label)
-                    if name:
-                        self.queue.add((item["metadata"]["namespace"], name))
+        for item in await client.list(paths.migrations(namespace)):
+            self.queue.add((item["metadata"]["namespace"], item["metadata"]["name"]))
+        for where, selector, label in (
+            (paths.deployments(namespace), LABEL_GATE, LABEL_GATE),
+            (paths.jobs(namespace), MANAGED_SELECTOR, LABEL_MIGRATION),
+        ):
+            for item in await client.list(where, selector):
+                # Anybody may put our label on a Job of theirs; without a migration's name it is none of ours.
+                name = (item["metadata"].get("labels") or {}).get(label)
+                if name:
+                    self.queue.add((item["metadata"]["namespace"], name))

@@ -5,8 +5,9 @@ No create, update, delete, timer or daemon handlers: they would add finalizers a
 
 import asyncio
 import dataclasses
+import itertools
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import kopf
@@ -15,6 +16,17 @@ from locktender.runtime.queue import WorkQueue
 from locktender.settings import GROUP, LABEL_GATE, LABEL_MIGRATION, MANAGED_BY, VERSION
 
 Labels = Mapping[str, str]
+PATIENCE = (1, 1, 2, 3, 5, 8)  # seconds between the first attempts of a watch that is refused or not answered
+PATIENCE_LONGEST = (
+    10  # seconds between all later ones: a server that comes back, or a right that is granted, is noticed soon
+)
+
+
+class Endless:
+    """Waits without an end. Kopf's own list of them ends, and with it the operator, for the sake of one namespace that it may not read."""
+
+    def __iter__(self) -> Iterator[float]:
+        return itertools.chain(PATIENCE, itertools.repeat(PATIENCE_LONGEST))
 
 
 class ClusterConnection(kopf.ConnectionInfo):
@@ -34,6 +46,7 @@ class ClusterConnection(kopf.ConnectionInfo):
 def registry(queue: WorkQueue, on_sign_of_life: Callable[[], None]) -> kopf.OperatorRegistry:
     """The handlers: every event of an object of interest becomes a key in the queue."""
     handlers = kopf.OperatorRegistry()
+    gates: dict[str, str] = {}  # by the uid of a Deployment, the gate it was last seen at
 
     def seen(namespace: str | None, name: str | None) -> None:
         on_sign_of_life()
@@ -52,8 +65,15 @@ def registry(queue: WorkQueue, on_sign_of_life: Callable[[], None]) -> kopf.Oper
         seen(namespace, name)
 
     @kopf.on.event("apps", "v1", "deployments", labels={LABEL_GATE: kopf.PRESENT}, registry=handlers)
-    async def deployment(namespace: str | None, labels: Labels, **_: Any) -> None:
-        seen(namespace, labels.get(LABEL_GATE))
+    async def deployment(namespace: str | None, uid: str | None, labels: Labels, type: str | None, **_: Any) -> None:  # noqa: A002  # kopf's own name
+        gate = labels.get(LABEL_GATE)
+        seen(namespace, gate)
+        # One that moves to another gate is news for the gate it leaves, too.
+        left = gates.pop(uid or "", gate)
+        if left != gate:
+            seen(namespace, left)
+        if type != "DELETED" and gate:
+            gates[uid or ""] = gate
 
     @kopf.on.event("batch", "v1", "jobs", labels={LABEL_MIGRATION: kopf.PRESENT}, registry=handlers)
     @kopf.on.event("v1", "pods", labels={LABEL_MIGRATION: kopf.PRESENT}, registry=handlers)
@@ -76,6 +96,7 @@ def settings() -> kopf.OperatorSettings:
     chosen.watching.label_selectors["v1", "pods"] = "=".join(MANAGED_BY)
     chosen.networking.request_timeout = 30.0  # seconds; the default of 300 hides a dead server
     chosen.networking.connect_timeout = 10.0
+    chosen.networking.error_backoffs = Endless()
     chosen.persistence.finalizer = f"{GROUP}/unused"
     return chosen
 

@@ -160,6 +160,9 @@ def test_a_held_deployment_is_told_what_the_condition_says(state: Callable[[], W
     assert any(words in ready.message for words in TO_DO), ready.message
     held = [name for name, item in world.deployments.items() if item.held]
     assert held
+    open_ = world.status.condition("GateOpen")
+    assert open_ is not None
+    assert (open_.status, [name in open_.message for name in held]) == ("False", [True] * len(held))
     for name in held:
         told = {(its, message) for about, its, message in world.events if about == name}
         assert "Held" in {its for its, _ in told}
@@ -204,3 +207,27 @@ def test_a_job_that_the_api_server_refuses_is_told_on_the_deployment() -> None:
     status = summary.without_job(world.observation(), "Migrate", "JobRefused", message, world.now)
     told = [(event.reason, event.deployment) for event in housekeeping.hold_events(world.observation(), status)]
     assert told == [("Held", "web"), ("JobRefused", "web")]
+
+
+@pytest.mark.parametrize("state", [migration_failed, job_vanished, verified_version_came_back, two_versions])
+def test_whoever_follows_the_advice_while_it_is_suspended_is_told_to_resume_too(state: Callable[[], World]) -> None:
+    world = state()
+    world.settle()
+    world.raw_spec["suspend"] = True
+    world.settle()
+    ready = world.status.condition("Ready")
+    assert ready is not None
+    assert ready.reason != "Suspended"
+    assert '"suspend":false' in ready.message
+
+
+def test_with_revert_hold_the_old_verdict_does_not_open_while_the_version_is_migrated_again() -> None:
+    world = verified_version_came_back()
+    world.settle()
+    released = len(world.released)
+    world.retry = "again"
+    world.settle()
+    world.backup_ends_well().settle()
+    assert len(world.released) == released
+    world.migration_ends(0).settle()
+    assert world.released[released:] == [("web", ("shop:v1",))]
