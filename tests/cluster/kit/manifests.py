@@ -99,6 +99,7 @@ def postgres(name: str, major: int, password: str) -> list[dict[str, Any]]:
         "readinessProbe": {
             "exec": {"command": ["pg_isready", "-h", "127.0.0.1", "-U", "postgres"]},
             "periodSeconds": 1,
+            "timeoutSeconds": 10,  # a busy machine: an unready server would refuse everybody's connections
         },
     }
     selector = {"app": name}
