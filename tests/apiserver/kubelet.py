@@ -59,6 +59,7 @@ class Kubelet:
         position = 0
         while not self._stopped.is_set():
             position += len(self.recorder.since(position, BEAT))
+            time.sleep(BEAT)  # many events are one look
             for pod in self.recorder.objects("pods"):
                 try:
                     self._tend(pod)
@@ -87,6 +88,8 @@ class Kubelet:
     def _fate(self, pod: dict[str, Any], step: str) -> Fate:
         if step != facts.MIGRATE:
             return self.backup
+        if not self.images:
+            return self.migrate
         run = pod["metadata"]["labels"].get(facts.RUN)
         for migration in self.recorder.objects("databasemigrations"):
             known = migration.get("status", {}).get("run", {})
