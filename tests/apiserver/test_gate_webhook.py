@@ -4,6 +4,7 @@ Who may do what is the same expression as in the policies; the behaviour table r
 """
 
 import itertools
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -41,7 +42,7 @@ def held(item: dict[str, Any]) -> bool:
     return bool(paused)
 
 
-@pytest.fixture(scope="module", params=["1.37.2"])
+@pytest.fixture(scope="module", params=["1.37.2", "1.35.4"])
 def server(request: pytest.FixtureRequest) -> Iterator[Kubectl]:
     with ApiServer(version=request.param) as running:
         yield Kubectl(render.program("kubectl"), running.kubeconfig, "default")
@@ -98,8 +99,11 @@ class TestDoesNotHearOf:
 class TestWithTheServerDown:
     @pytest.fixture
     def down(self, kubectl: Kubectl, webhook: Webhook) -> Iterator[Kubectl]:
-        name = "running"
-        kubectl("apply", body=deployment(name, "shop:1"))
+        kubectl("create", body=deployment("serving", "shop:1"))
+        word = {HELD: None, "locktender.dev/released": "test@1"}
+        opened = {"metadata": {"annotations": word}, "spec": {"paused": None}}
+        kubectl("patch", "deployment", "serving", "--type=merge", f"--patch={json.dumps(opened)}")
+        assert not held(kubectl.json("get", "deployment", "serving"))
         kubectl("apply", body=sent_to(free_port(), webhook.bundle))
         until(
             lambda: kubectl.run("create", "--dry-run=server", body=deployment("probe", "a")).returncode != 0,
@@ -107,10 +111,20 @@ class TestWithTheServerDown:
         )
         yield kubectl
         kubectl("apply", body=webhook.configuration())
+        kubectl("delete", "deployment", "serving")
 
     def test_a_gated_write_fails_and_says_why(self, down: Kubectl) -> None:
         refusal = down.refused("create", body=deployment(next(_names), "shop:1"))
         assert 'failed calling webhook "gate.locktender.dev"' in refusal
+
+    def test_another_image_of_what_serves_fails(self, down: Kubectl) -> None:
+        assert "failed calling webhook" in down.refused("set", "image", "deployment/serving", "c0=shop:2")
+
+    def test_what_changes_no_image_passes(self, down: Kubectl) -> None:
+        down("scale", "deployment/serving", "--replicas=3")
+        down("rollout", "restart", "deployment/serving")
+        down("set", "env", "deployment/serving", "COLOR=red")
+        down("label", "deployment/serving", "team=shop")
 
     def test_everything_else_passes(self, down: Kubectl) -> None:
         ungated = deployment(next(_names), "shop:1")
