@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,7 +57,13 @@ class Kubectl:
     def json(self, *arguments: str, **options: Any) -> Any:
         return json.loads(self(*arguments, "--output=json", **options))
 
-    def run(self, *arguments: str, body: Any = None, user: str | None = None) -> subprocess.CompletedProcess[str]:
+    def run(
+        self,
+        *arguments: str,
+        body: Any = None,
+        user: str | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [
                 self.program,
@@ -67,6 +74,7 @@ class Kubectl:
                 *(["--filename=-"] if body is not None else []),
             ],
             input=body if isinstance(body, str) else json.dumps(body),
+            env={**os.environ, **(environment or {})},
             capture_output=True,
             text=True,
             check=False,

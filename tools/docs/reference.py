@@ -1,4 +1,4 @@
-"""Renders the reference pages from the tables in the code: reasons, metrics, settings. `--check` fails when a page is out of date."""
+"""Renders pages from tables: reasons, metrics and settings of the code, the gate's behaviour of its test. `--check` fails on a stale page."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ sys.path.insert(0, str(ROOT / "operator"))
 
 from locktender.api.conditions import REASON_DOCS, ConditionType  # noqa: E402  # after the path is set
 from locktender.telemetry.metrics import METRICS, WEBHOOK_METRICS, Kind, Metric  # noqa: E402
+from tools.docs import gate_behaviour  # noqa: E402
 
 PAGES = ROOT / "docs" / "reference"
 CONDITIONS = {
@@ -94,8 +95,9 @@ SETTINGS = {
 def main() -> int:
     """Write the pages, or compare them with `--check`."""
     check, stale = "--check" in sys.argv[1:], []
-    for name, text in {"reasons.md": reasons(), "metrics.md": metrics(), "settings.md": settings()}.items():
-        page = PAGES / name
+    pages = {PAGES / "reasons.md": reasons(), PAGES / "metrics.md": metrics(), PAGES / "settings.md": settings()}
+    pages[ROOT / "docs" / "gate-behaviour.md"] = gate_behaviour.page()
+    for page, text in pages.items():
         if check and (not page.exists() or page.read_text() != text):
             stale.append(page.relative_to(ROOT))
         elif not check:

@@ -70,12 +70,13 @@ Optional syntax everywhere: a missing map is an error in CEL, and an error denie
 authorizer.group('locktender.dev').resource('databasemigrations').namespace(request.namespace).name(variables.gate).check('{{ . }}').allowed()
 {{- end }}
 
+{{- /* With the resources that are matched: the backstop sees the status too. */ -}}
 {{- define "locktender.gate.matchConstraints" -}}
 resourceRules:
   - apiGroups: [apps]
     apiVersions: [v1]
     operations: [CREATE, UPDATE]
-    resources: [deployments]
+    resources: {{ . }}
 objectSelector:
   matchExpressions:
     - key: locktender.dev/gate
