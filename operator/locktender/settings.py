@@ -57,6 +57,22 @@ WATCH_SILENCE_LIMIT = (
 )
 
 
+WATCH_DURATION = 240  # seconds until the server ends a watch on one object, and we begin it anew
+GUARD_RETRY = 2.0  # seconds until a watch that failed is begun anew
+GUARD_INTERVAL = 60.0  # seconds between two looks at the gate's own objects that no watch has asked for
+GUARD_GRACE = 10.0  # seconds that the guard's ConfigMap may be missing: an uninstall takes it away first, and the operator soon after
+GUARD_PATIENCE = (1.0, 60.0)  # seconds between two restorations of one object, doubled each time: nobody is fought
+GUARD_FORGETS = 600.0  # seconds without a restoration after which the next one comes at once again
+
+
+class GuardMode(StrEnum):
+    """What happens when one of the gate's own objects is deleted or edited."""
+
+    RESTORE = "Restore"
+    REPORT = "Report"
+    OFF = "Off"
+
+
 class ImageVolumes(StrEnum):
     """Whether migrations are mounted from the application's image (1.36 and newer) or copied by an init container."""
 
@@ -80,6 +96,8 @@ class Settings:
     log_level: str = "INFO"
     image_volumes: ImageVolumes = ImageVolumes.AUTO
     gate_ca_config_map: str = ""
+    guard: GuardMode = GuardMode.OFF
+    guard_config_map: str = ""
 
 
 class SettingsError(ValueError):
@@ -108,7 +126,18 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
         log_level=environment.get("LOCKTENDER_LOG_LEVEL", "INFO").upper(),
         image_volumes=ImageVolumes(mode),
         gate_ca_config_map=environment.get("LOCKTENDER_GATE_CA_CONFIGMAP", ""),
+        guard=_guard(environment),
+        guard_config_map=environment.get("LOCKTENDER_GATE_CONFIGMAP", ""),
     )
+
+
+def _guard(environment: Mapping[str, str]) -> GuardMode:
+    mode = environment.get("LOCKTENDER_GATE_GUARD", "") or str(GuardMode.OFF)
+    if mode not in tuple(GuardMode):
+        raise SettingsError(f"LOCKTENDER_GATE_GUARD is {mode!r}; it must be one of {', '.join(GuardMode)}")
+    if mode != GuardMode.OFF and not environment.get("LOCKTENDER_GATE_CONFIGMAP"):
+        raise SettingsError("LOCKTENDER_GATE_CONFIGMAP is not set: name the ConfigMap that holds the gate's objects")
+    return GuardMode(mode)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +20,7 @@ from tests.apiserver.kubelet import Fate
 from tests.apiserver.running_operator import Operator
 from tests.apiserver.shop import MIGRATION, Shop, open_shop
 from tools.kube import facts
+from tools.render import render
 
 pytestmark = [
     pytest.mark.apiserver,
@@ -227,3 +231,42 @@ def test_without_a_resource_the_event_is_all_there_is(shop: Shop, operator: Oper
     shop.wait(lambda: "Deployment" in told(shop, "GateBypassed"), "it is told")
     assert "There is no DatabaseMigration shop-db" in told(shop, "GateBypassed")["Deployment"]
     shop.wait(lambda: counted(operator) == 1, "it is counted")
+
+
+def documented(name: str) -> str:
+    """The commands of a block of docs/break-glass.md that is marked to be run."""
+    text = (render.ROOT / "docs" / "break-glass.md").read_text()
+    return text.partition(f"<!-- run: {name} -->\n```console\n")[2].partition("```")[0]
+
+
+def run_as_written(shop: Shop, name: str, folder: Path) -> str:
+    """By a shell, in this namespace, as oncall."""
+    program = folder / "kubectl"
+    kubectl = shop.server.kubectl
+    program.write_text(f'#!/bin/sh\nexec {kubectl.program} --kubeconfig={kubectl.kubeconfig} --as=oncall "$@"\n')
+    program.chmod(0o755)
+    script = documented(name).replace("-n shop ", f"-n {shop.namespace} ")
+    assert script, name
+    path = f"{folder}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["sh", "-eu", "-c", script], env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_commands_of_the_documentation_do_what_it_says(shop: Shop, operator: Operator, tmp_path: Path) -> None:
+    serving(shop, operator)
+    shop.kubelet.migrate = Fate.FAILS
+    shop.deploy("web", "shop:2")
+    shop.wait(lambda: shop.ready()[1] == "Failed" and shop.is_held("web"), "shop:2 cannot be migrated")
+    run_as_written(shop, "held", tmp_path)
+    shop.wait(lambda: shop.runs("shop:2", "web") and state(shop) == "Bypassed", "a held version is let through")
+    run_as_written(shop, "image", tmp_path)
+    shop.wait(lambda: shop.runs("shop:3", "web") and state(shop) == "Bypassed", "another image comes at once")
+    shop.wait(lambda: shop.ready()[1] == "Failed", "its migration fails too")
+    shop.kubelet.migrate = Fate.SUCCEEDS
+    assert '"Bypassed"' in run_as_written(shop, "after", tmp_path)
+    shop.wait(lambda: shop.ready()[0] == "True" and state(shop) == "Open", "the retry brings the truth back")
+    assert counted(operator) == 2
+    assert [item["reason"].partition("@")[0] for item in audited(shop)] == ["INC-42: shop is down", "INC-42: hotfix"]

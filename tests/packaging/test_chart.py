@@ -1,5 +1,6 @@
 """The chart without a cluster: what its values may say, and what it renders to."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -158,6 +159,7 @@ class TestOperator:
         assert set(_environment()) == {
             "LOCKTENDER_RUNNER_IMAGE", "LOCKTENDER_RUNNER_PULL_POLICY", "LOCKTENDER_NAMESPACES", "LOCKTENDER_LEASE_NAMESPACE",
             "LOCKTENDER_LEASE_NAME", "LOCKTENDER_POD_NAME", "LOCKTENDER_LOG_LEVEL", "LOCKTENDER_WORKERS",
+            "LOCKTENDER_GATE_GUARD", "LOCKTENDER_GATE_CONFIGMAP",
         }  # fmt: skip
         assert _environment(*NAMESPACED)["LOCKTENDER_NAMESPACES"] == "shop,billing"
 
@@ -385,6 +387,49 @@ class TestCarrier:
         assert not operators.items() <= labels.items()
 
 
+class TestGuard:
+    @pytest.mark.parametrize("carrier", ["policy", "webhook", "both"])
+    @pytest.mark.parametrize(
+        "more", ["", "watch.namespaces={shop,billing},fullnameOverride=other"], ids=["plain", "more"]
+    )
+    def test_wants_exactly_what_the_chart_installs(self, carrier: str, more: str) -> None:
+        rendered = objects("--no-hooks", f"--set=gate.carrier={carrier},{more}".rstrip(","))
+        installed = [item for item in rendered if item["apiVersion"].startswith("admissionregistration")]
+        (config_map,) = [
+            item for item in rendered if item["kind"] == "ConfigMap" and item["metadata"]["name"].endswith("-gate")
+        ]
+        wanted = [json.loads(text) for text in config_map["data"].values()]
+        for item in wanted:  # whoever reads it adds the labels of the ConfigMap
+            item["metadata"]["labels"] = config_map["metadata"]["labels"]
+        assert sorted(wanted, key=_identity) == sorted(installed, key=_identity)
+
+    def test_wants_nothing_any_more_when_the_release_is_uninstalled(self) -> None:
+        (hook,) = [
+            item
+            for item in objects("--show-only=templates/gate/guard.yaml")
+            if "helm.sh/hook" in item["metadata"].get("annotations", {})
+        ]
+        assert "data" not in hook
+        assert hook["metadata"]["name"] == "locktender-gate"
+        assert hook["metadata"]["annotations"] == {
+            "helm.sh/hook": "pre-delete",
+            "helm.sh/hook-weight": "-20",
+            "helm.sh/hook-delete-policy": "before-hook-creation,hook-succeeded",
+        }
+
+    @pytest.mark.parametrize("value", ["gate.guard=Off", "gate.enabled=false"])
+    def test_may_be_left_out(self, value: str) -> None:
+        assert not [
+            item
+            for item in objects(f"--set={value}")
+            if (item["kind"], item["metadata"]["name"]) == ("ConfigMap", "locktender-gate")
+        ]
+
+    def test_is_told_to_the_operator(self) -> None:
+        assert _environment("--set=gate.guard=Report")["LOCKTENDER_GATE_GUARD"] == "Report"
+        assert _environment()["LOCKTENDER_GATE_CONFIGMAP"] == "locktender-gate"
+
+
 class TestNotes:
     """`helm template` does not print them, `helm install --dry-run=client` does."""
 
@@ -427,9 +472,10 @@ class TestUninstall:
             for item in objects()
             if "helm.sh/hook" in item["metadata"].get("annotations", {})
         }
-        assert set(hooks) == {"ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Job"}
+        assert set(hooks) == {"ConfigMap", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Job"}
         assert all(annotations["helm.sh/hook"] == "pre-delete" for annotations in hooks.values())
         weights = {kind: int(annotations["helm.sh/hook-weight"]) for kind, annotations in hooks.items()}
+        assert weights["ConfigMap"] < weights["ServiceAccount"]
         assert max(weights["ServiceAccount"], weights["ClusterRole"]) < weights["ClusterRoleBinding"] < weights["Job"]
 
     def test_may_be_left_out(self) -> None:
@@ -470,6 +516,10 @@ def test_a_stale_template_is_named(tmp_path: Path) -> None:
 def test_a_definition_that_helm_would_read_into_is_refused() -> None:
     with pytest.raises(ValueError, match="Helm would take for a template"):
         render.crd_template("metadata:\n  name: {{ x }}\n")
+
+
+def _identity(item: Object) -> tuple[str, str]:
+    return item["kind"], item["metadata"]["name"]
 
 
 def _identities(text: str) -> set[tuple[str, str]]:

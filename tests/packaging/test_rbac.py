@@ -23,22 +23,36 @@ OPERATOR = {
 }
 LEASE = {"coordination.k8s.io leases": "get create update patch"}
 POLICIES = "mutatingwebhookconfigurations mutatingadmissionpolicies mutatingadmissionpolicybindings validatingadmissionpolicies validatingadmissionpolicybindings"
+LOOKING, RESTORING = "get list watch", "get list watch create patch update delete"
 UNINSTALL = {
     **{f"admissionregistration.k8s.io {policy}": "list delete" for policy in POLICIES.split()},
     "apps deployments": "list patch",
     "locktender.dev databasemigrations": "list patch release",
 }
+FORBIDDEN = {"secrets", "configmaps", "pods/log", "pods/exec", "nodes", "serviceaccounts", "roles", "clusterroles", "*"}
+NAMED = {"configmaps"}  # forbidden but for single objects by name, in the operator's own namespace
+
+
+def guard(verbs: str) -> dict[str, str]:
+    """What the operator may do to the gate's own objects, by name, and to the ConfigMap that says what they should be."""
+    objects = {f"admissionregistration.k8s.io {resource}": verbs for resource in POLICIES.split()}
+    return {**objects, " configmaps": LOOKING}
+
+
 EXPECTED = {
-    "locktender": {**OPERATOR, **LEASE},
+    "locktender": {**OPERATOR, **LEASE, **guard(RESTORING)},
     "locktender-release-all": UNINSTALL,
 }
 # With the gate carried by the webhook: the operator copies a public bundle, the server keeps its own authority.
 COPYING = {" configmaps": "get", "admissionregistration.k8s.io mutatingwebhookconfigurations": "get patch"}
 WEBHOOK = {" secrets": "get update", " configmaps": "get update"}
-ON_THE_WEBHOOK = {**EXPECTED, "locktender": {**EXPECTED["locktender"], **COPYING}, "locktender-gate-webhook": WEBHOOK}
+ON_THE_WEBHOOK = {
+    **EXPECTED,
+    "locktender": {**EXPECTED["locktender"], **COPYING, **guard(RESTORING)},
+    "locktender-gate-webhook": WEBHOOK,
+}
 BY_WEBHOOK = ("--set=gate.carrier=webhook",)
 BY_CERT_MANAGER = (*BY_WEBHOOK, "--set=gate.webhook.certificate.mode=certManager")
-FORBIDDEN = {"secrets", "configmaps", "pods/log", "pods/exec", "nodes", "serviceaccounts", "roles", "clusterroles", "*"}
 
 
 def objects(*arguments: str) -> list[dict[str, Any]]:
@@ -88,7 +102,8 @@ def test_the_webhook_and_its_bundle_are_granted_by_name_and_in_one_namespace() -
     granting = [
         (item["kind"], item["metadata"]["name"], item["metadata"].get("namespace"), rule["resourceNames"])
         for item in objects(*BY_WEBHOOK, "--set=watch.namespaces={shop,locktender-system}")
-        if item["kind"] in ("Role", "ClusterRole") and item["metadata"]["name"] != "locktender-release-all"
+        if item["kind"] in ("Role", "ClusterRole")
+        and item["metadata"]["name"] not in ("locktender-release-all", "locktender-guard")
         for rule in item["rules"]
         if {"secrets", "configmaps", "mutatingwebhookconfigurations"} & set(rule["resources"])
     ]
@@ -102,8 +117,37 @@ def test_the_webhook_and_its_bundle_are_granted_by_name_and_in_one_namespace() -
 def test_no_two_objects_share_a_name() -> None:
     for arguments in ((), BY_WEBHOOK, BY_CERT_MANAGER):
         items = objects(*arguments, "--set=watch.namespaces={shop,locktender-system},networkPolicy.enabled=true")
-        names = [(item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"]) for item in items]
+        names = [
+            (item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"])
+            for item in items
+            # An uninstall puts an empty ConfigMap in the place of the guard's: the same name is what it is for.
+            if item["kind"] != "ConfigMap" or "helm.sh/hook" not in item["metadata"].get("annotations", {})
+        ]
         assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    ("mode", "table"), [("Report", {**OPERATOR, **LEASE, **guard(LOOKING)}), ("Off", {**OPERATOR, **LEASE})]
+)
+def test_the_operator_may_write_the_gates_objects_only_where_it_restores_them(mode: str, table: dict[str, str]) -> None:
+    assert by_account(objects(f"--set=gate.guard={mode}"))["locktender"] == expand(table)
+
+
+def test_the_guards_rights_are_on_the_names_that_the_chart_installs() -> None:
+    everything = objects("--set=gate.carrier=both")
+    rules = [
+        rule
+        for item in everything
+        if item["kind"] in ("Role", "ClusterRole") and item["metadata"]["name"] == "locktender-guard"
+        for rule in item["rules"]
+        if rule["resources"] != ["events"]
+    ]
+    installed = {
+        item["metadata"]["name"] for item in everything if item["apiVersion"].startswith("admissionregistration")
+    }
+    assert sorted(rule["resourceNames"] for rule in rules) == sorted(
+        [sorted(installed, reverse=True), ["locktender-gate"]]
+    )
 
 
 def test_nobody_gets_a_verb_on_what_the_operator_must_not_see() -> None:
@@ -113,15 +157,18 @@ def test_nobody_gets_a_verb_on_what_the_operator_must_not_see() -> None:
     for role in roles:
         if role["metadata"]["name"] in of_the_webhook:
             continue
-        for group, resource, verb in grants(role):
-            assert resource not in FORBIDDEN, f"{role['metadata']['name']}: {verb} {resource}"
-            assert "*" not in (group, verb)
+        for rule in role["rules"]:
+            by_name = set(rule["resources"]) & NAMED if rule.get("resourceNames") and role["kind"] == "Role" else set()
+            named = f"{role['metadata']['name']}: {rule}"
+            assert not (set(rule["resources"]) - by_name) & FORBIDDEN, named
+            assert "*" not in (*rule["apiGroups"], *rule["verbs"]), named
 
 
-def test_with_namespaces_the_operator_has_no_cluster_wide_verb() -> None:
+def test_with_namespaces_the_operator_has_no_cluster_wide_verb_but_on_the_gates_own_objects() -> None:
     items = objects("--set=watch.namespaces={shop,billing}")
     cluster_wide = [item for item in items if item["kind"] == "ClusterRoleBinding"]
-    assert [item["subjects"][0]["name"] for item in cluster_wide] == ["locktender-release-all"]
+    granted = {item["roleRef"]["name"]: item["subjects"][0]["name"] for item in cluster_wide}
+    assert granted == {"locktender-guard": "locktender", "locktender-release-all": "locktender-release-all"}
     roles = {item["metadata"].get("namespace") for item in items if item["kind"] == "Role"}
     assert roles == {"shop", "billing", render.NAMESPACE}
 

@@ -77,6 +77,8 @@ SETTINGS = {
     "LOCKTENDER_CERTIFICATE_SECRET": "Webhook: Secret in which it keeps its own authority.",
     "LOCKTENDER_GATE_CA_CONFIGMAP": "ConfigMap of the webhook's public CA bundle, key `ca.crt`: the webhook writes it, the controller copies it "
     "into the MutatingWebhookConfiguration.",
+    "LOCKTENDER_GATE_CONFIGMAP": "ConfigMap of the controller's namespace that holds the gate's own objects as they should be.",
+    "LOCKTENDER_GATE_GUARD": "`Restore`, `Report` or `Off` (default): what happens when one of them is deleted or edited.",
     "LOCKTENDER_HOLD_PORT": "Webhook: port that API servers call, over TLS; default 9443.",
     "LOCKTENDER_IMAGE_VOLUMES": "`auto` (image volumes from Kubernetes 1.36 on), `always` or `never` (a copy container).",
     "LOCKTENDER_LEASE_NAME": "Name of the Lease for leader election; default `locktender`.",

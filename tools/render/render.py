@@ -76,7 +76,9 @@ def crd_template(source: str) -> str:
 
 def install_file(carrier: str) -> str:
     """One file for `kubectl apply -f`: the namespace and the chart with its defaults, without hooks. A plain file cannot choose the carrier."""
-    rendered = helm_template("--set", f"gate.carrier={carrier},uninstall.releaseHeld=false,crds.keep=false")
+    rendered = helm_template(
+        "--no-hooks", "--set", f"gate.carrier={carrier},uninstall.releaseHeld=false,crds.keep=false"
+    )
     lines = [line for line in rendered.splitlines() if line and not line.startswith(_OF_HELM)]
     return f"# Rendered from charts/locktender by `make render`.\n{_NAMESPACE}" + "\n".join(lines) + "\n"
 

@@ -155,3 +155,8 @@ an expression may use those before it.
 {{- define "locktender.gate.authority" -}}
 {{ include "locktender.fullname" . }}-gate-ca
 {{- end }}
+
+{{/* Where the operator finds what the gate's objects should be. */}}
+{{- define "locktender.guard.configMap" -}}
+{{ include "locktender.fullname" . }}-gate
+{{- end }}

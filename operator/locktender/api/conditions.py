@@ -35,6 +35,8 @@ class Reason(StrEnum):
     GATE_BYPASSED = "GateBypassed"
     GATE_SKIPPED = "GateSkipped"
     BYPASS_HELD = "BypassHeld"
+    GATE_RESTORED = "GateRestored"
+    GATE_INCOMPLETE = "GateIncomplete"
     AMBIGUOUS_SOURCE = "AmbiguousSource"
     PREVIOUS_MIGRATION_FAILED = "PreviousMigrationFailed"
     # What a person has to look at
@@ -88,6 +90,8 @@ REASON_DOCS: dict[Reason, str] = {
     Reason.GATE_BYPASSED: "Somebody with the verb `bypass` let a version through without its migration.",
     Reason.GATE_SKIPPED: "A version runs that the gate should have held, and nobody asked for that: the gate was not in force.",
     Reason.BYPASS_HELD: "A bypass was asked for, and the Deployment is held all the same.",
+    Reason.GATE_RESTORED: "One of the gate's own objects was deleted or edited, and the operator brought it back.",
+    Reason.GATE_INCOMPLETE: "One of the gate's own objects is missing or not what the chart installed, and the operator leaves it so.",
     Reason.AMBIGUOUS_SOURCE: "Several images could be the one that carries the migrations.",
     Reason.PREVIOUS_MIGRATION_FAILED: "DeployThenMigrate: the migration of the running version failed, so the next waits.",
     Reason.INVALID_SPEC: "The spec cannot work as written.",

@@ -384,6 +384,45 @@ def gate_held(deployments: Sequence[str]) -> str:
     return f"Held at the gate: {', '.join(deployments)}. The version before keeps serving."
 
 
+def gate_restored(what: str, name: str, deed: str, config_map: str, namespace: str) -> str:
+    """`deed` is "was deleted", or "was edited" and by what."""
+    return (
+        f"{what} {name}, a part of the gate, {deed}. It is restored. {_who(name)} To change the gate, change the chart's values; to be told "
+        f"only, set gate.guard to Report. What it is restored from: kubectl -n {namespace} get configmap {config_map} -o yaml"
+    )
+
+
+def gate_incomplete(what: str, name: str, state: str, why: str, namespace: str) -> str:
+    """`state` is "is missing" or "is not what the chart installed"; `why` says why it stays so."""
+    return (
+        f"{what} {name}, a part of the gate, {state}, and the operator leaves it so: {why}. Rollouts may be refused, or pass unheld. {_who(name)} "
+        f"To mend it: helm -n {namespace} upgrade RELEASE CHART --reuse-values, or apply the install file again."
+    )
+
+
+def _who(name: str) -> str:
+    return f"""Who did it stands in the API server's audit log, if it keeps one: grep '"name":"{name}"' AUDIT_LOG."""
+
+
+def gate_edited(writer: str) -> str:
+    return f"was edited (last by {writer})" if writer else "was edited"
+
+
+def guard_reports() -> str:
+    return "gate.guard is Report"
+
+
+def guard_refused(words: str) -> str:
+    return f"the API server refused: {words.rstrip('.')}"
+
+
+def guard_blind(config_map: str, namespace: str) -> str:
+    return (
+        f"ConfigMap {config_map} is missing or cannot be read, so nobody watches over the gate's own objects. To mend it: "
+        f"helm -n {namespace} upgrade RELEASE CHART --reuse-values, or apply the install file again."
+    )
+
+
 def audit_log(name: str, namespace: str) -> str:
     return (
         "Who did it stands in the API server's audit log, if it keeps one: "

@@ -7,7 +7,7 @@ limit. Errors become `ApiError` (core/errors.py) with the server's own message.
 import asyncio
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -17,7 +17,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config.config_exception import ConfigException
 
 from locktender.core.errors import ApiError
-from locktender.settings import FIELD_MANAGER, REQUEST_TIMEOUT
+from locktender.settings import FIELD_MANAGER, REQUEST_TIMEOUT, WATCH_DURATION
 
 JsonObject = dict[str, Any]
 _PATCH_TYPES = {
@@ -25,6 +25,7 @@ _PATCH_TYPES = {
     "merge": "application/merge-patch+json",
     "apply": "application/apply-patch+yaml",
 }
+_WATCH_TIMEOUT = aiohttp.ClientTimeout(sock_connect=REQUEST_TIMEOUT, sock_read=WATCH_DURATION + REQUEST_TIMEOUT)
 _PAGE = 500  # objects a list asks for at a time: bounds memory on both sides
 
 
@@ -75,9 +76,10 @@ class Client:
         """Create. ApiError with status 409 when the name is taken."""
         return await self._call("POST", where, {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}, body)
 
-    async def replace(self, where: str, body: JsonObject) -> JsonObject:
-        """Replace, guarded by the body's resourceVersion (409 when it is stale)."""
-        return await self._call("PUT", where, {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}, body)
+    async def replace(self, where: str, body: JsonObject, *, dry_run: bool = False) -> JsonObject:
+        """Replace, guarded by the body's resourceVersion (409 when it is stale). A dry run only shows what would be stored."""
+        query = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict", **({"dryRun": "All"} if dry_run else {})}
+        return await self._call("PUT", where, query, body)
 
     async def patch(self, where: str, body: Any, kind: str, manager: str = FIELD_MANAGER) -> JsonObject:
         """Patch; `kind` is json, merge or apply (server-side apply, where `manager` owns exactly the fields of the body)."""
@@ -85,6 +87,29 @@ class Client:
         if kind == "apply":
             query["force"] = "true"
         return await self._call("PATCH", where, query, body, _PATCH_TYPES[kind])
+
+    async def changes(self, where: str, name: str) -> AsyncGenerator[None, None]:
+        """An item whenever there is news of the one object of that name, what it is now first; ends when the server ends the watch.
+
+        The field selector is what RBAC goes by when `list` and `watch` are granted for names only. ApiError when the server refuses.
+        """
+        query = {"watch": "true", "fieldSelector": f"metadata.name={name}", "timeoutSeconds": str(WATCH_DURATION)}
+        url = f"{where}?{urlencode(query)}"
+        try:
+            method, full_url, headers, *_ = await self._api.param_serialize(
+                "GET", url, header_params={"Accept": "application/json"}, auth_settings=["BearerToken"]
+            )
+            response = await self._api.rest_client.request(
+                method, full_url, headers=headers, _request_timeout=_WATCH_TIMEOUT
+            )
+            if response.status >= 400:
+                answer = _decode(response.status, await response.read())
+                raise ApiError(response.status, str(answer.get("reason", "")), str(answer.get("message", "")))
+            async with response.response as stream:  # closed however this ends: it would never end by itself
+                async for _ in stream.content.iter_any():
+                    yield None
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise ApiError(0, "Unreachable", f"GET {url}: {type(error).__name__}: {error}") from error
 
     async def delete(self, where: str, uid: str | None = None) -> None:
         """Delete with background propagation; with `uid`, only that very object. Absent is fine."""

@@ -46,11 +46,16 @@ def secrets(namespace: str, name: str) -> str:
     return path("v1", namespace, "secrets", name)
 
 
-def config_maps(namespace: str, name: str) -> str:
-    """One ConfigMap."""
+def config_maps(namespace: str, name: str | None = None) -> str:
+    """ConfigMaps: one or two are read, by name."""
     return path("v1", namespace, "configmaps", name)
 
 
 def webhook_configurations(name: str) -> str:
     """One MutatingWebhookConfiguration."""
     return path("admissionregistration.k8s.io/v1", None, "mutatingwebhookconfigurations", name)
+
+
+def admission(plural: str, name: str | None = None) -> str:
+    """Admission policies, their bindings, and webhook configurations."""
+    return path("admissionregistration.k8s.io/v1", None, plural, name)

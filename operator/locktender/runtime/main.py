@@ -13,11 +13,12 @@ from locktender.core.errors import ApiError
 from locktender.kube import client, paths
 from locktender.kube.act import Actor
 from locktender.runtime import watch, webhook_ca
+from locktender.runtime.guard import Guard
 from locktender.runtime.http import Health, serve
 from locktender.runtime.lease import Elector, LeadershipLost
 from locktender.runtime.queue import WorkQueue
 from locktender.runtime.reconciler import Reconciler
-from locktender.settings import LEASE_DURATION, LEASE_RENEW_DEADLINE, Settings, SettingsError, read
+from locktender.settings import LEASE_DURATION, LEASE_RENEW_DEADLINE, GuardMode, Settings, SettingsError, read
 from locktender.telemetry.metrics import Metrics
 
 log = logging.getLogger("locktender")
@@ -110,6 +111,8 @@ async def _work(actor: Actor, health: Health, metrics: Metrics, elector: Elector
         group.create_task(reconciler.resync())
         if settings.gate_ca_config_map:
             group.create_task(webhook_ca.copy(actor.client, settings.lease_namespace, settings.gate_ca_config_map))
+        if settings.guard is not GuardMode.OFF:
+            group.create_task(Guard(actor.client, settings, metrics).run())
         # Last: on its way out kopf cancels the tasks of this loop that were started after it.
         group.create_task(_watch(queue, settings, health, stop))
 

@@ -86,6 +86,18 @@ METRICS: tuple[Metric, ...] = (
     Metric("locktender_releases", Kind.COUNTER, (), "Deployments let through the gate."),
     Metric("locktender_gate_bypasses", Kind.COUNTER, (), "Uses of the verb bypass, each once."),
     Metric(
+        "locktender_gate_restored",
+        Kind.COUNTER,
+        ("object",),
+        "Times that one of the gate's own objects was brought back; object is Kind/name.",
+    ),
+    Metric(
+        "locktender_gate_installed",
+        Kind.GAUGE,
+        (),
+        "1 when the gate's own objects are as the chart installed them, 0 when they are not; -1 where this replica does not look.",
+    ),
+    Metric(
         "locktender_gate_skips",
         Kind.COUNTER,
         (),
@@ -162,6 +174,7 @@ class Metrics:
                     self._histograms[metric.name] = Histogram(
                         metric.name, metric.help, metric.labels, registry=self.registry, buckets=metric.buckets
                     )
+        self._gauges["locktender_gate_installed"].set(-1)
         self._step_labels: dict[tuple[str, str], tuple[str, ...]] = {}
 
     def gauge(self, name: str) -> Gauge:
@@ -216,6 +229,10 @@ class Metrics:
                 self._histograms["locktender_run_duration_seconds"].labels(entry.outcome).observe(seconds)
         self.bypassed(len(passage.bypassed_now(observation.status, status)) + len(passage.left_by_bypass(observation)))
         self._counters["locktender_gate_skips"].inc(len(passage.skipped_now(observation.status, status)))
+
+    def restored(self, what: str) -> None:
+        """One of the gate's own objects was brought back."""
+        self._counters["locktender_gate_restored"].labels(what).inc()
 
     def bypassed(self, times: int = 1) -> None:
         """So many uses of the verb bypass are known now that were not before."""
