@@ -174,7 +174,8 @@ class Metrics:
                     self._histograms[metric.name] = Histogram(
                         metric.name, metric.help, metric.labels, registry=self.registry, buckets=metric.buckets
                     )
-        self._gauges["locktender_gate_installed"].set(-1)
+        if "locktender_gate_installed" in self._gauges:
+            self.gauge("locktender_gate_installed").set(-1)  # until this replica looks
         self._step_labels: dict[tuple[str, str], tuple[str, ...]] = {}
 
     def gauge(self, name: str) -> Gauge:
