@@ -309,14 +309,14 @@ class TestCarrier:
         assert bool(backstop) == bool(expected), "the backstop is the same on every carrier"
 
     def test_the_webhook_asks_what_the_policy_asks(self) -> None:
-        """Every variable of the policy that mustHold uses, and theirs, word for word and in brackets."""
+        """Every variable of the policy that mustAsk uses, and theirs, word for word and in brackets."""
         (condition,) = one(WEBHOOK, *BY_WEBHOOK)["webhooks"][0]["matchConditions"]
         variables = {item["name"]: item["expression"] for item in one(POLICY)["spec"]["variables"]}
 
         def written_out(name: str) -> str:
             return re.sub(r"\bvariables\.(\w+)", lambda found: written_out(found[1]), f"({variables[name]})")
 
-        assert condition == {"name": "must-hold", "expression": written_out("mustHold")}
+        assert condition == {"name": "must-hold", "expression": written_out("mustAsk")}
 
     def test_the_webhook_fails_closed_and_answers_in_time(self) -> None:
         (webhook,) = one(WEBHOOK, *BY_WEBHOOK)["webhooks"]

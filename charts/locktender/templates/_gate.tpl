@@ -7,6 +7,9 @@ which objects are applied cannot matter.
 - released, bypassed: a verb is not enough, since cluster-admin and most GitOps controllers hold every verb. The request must also
   say so, by an annotation that it sets to a new value, and that ends in the generation of the very object that it opens: what an
   export or a restored backup carries can never be such a word. A CREATE has no generation and is always held.
+- stray: a hold on a write that changes nothing. Another webhook wrote the images back after they were held (a tag to the digest that
+  serves already), or somebody forged the marks. It is lifted: the gate judges the images that are stored.
+- mustAsk: when the webhook is called. What is held already needs nobody.
 
 Optional syntax everywhere: a missing map is an error in CEL, and an error denies.
 */}}
@@ -60,6 +63,14 @@ Optional syntax everywhere: a missing map is an error in CEL, and an error denie
 - name: mustHold
   expression: >-
     variables.gated && !variables.bypassed && (variables.keyChanged || (variables.held && !variables.released))
+- name: stray
+  expression: >-
+    oldObject != null && variables.gated && variables.marked && variables.paused && !variables.held && !variables.keyChanged
+- name: ownPause
+  expression: "oldObject != null && oldObject.spec.?paused.orValue(false)"
+- name: mustAsk
+  expression: >-
+    variables.stray || (variables.mustHold && !(variables.marked && variables.paused))
 {{- end }}
 
 {{- define "locktender.gate.key" -}}
@@ -136,11 +147,11 @@ before the configuration, so the two may not go in the same upgrade.
 {{- end }}
 
 {{/*
-mustHold for the webhook's matchCondition, which knows no variables: each is replaced by its expression, the last one first, because
+mustAsk for the webhook's matchCondition, which knows no variables: each is replaced by its expression, the last one first, because
 an expression may use those before it.
 */}}
 {{- define "locktender.gate.matchCondition" -}}
-{{- $expression := "variables.mustHold" }}
+{{- $expression := "variables.mustAsk" }}
 {{- range include "locktender.gate.variables" . | fromYamlArray | reverse }}
 {{- $expression = regexReplaceAllLiteral (printf "\\bvariables\\.%s\\b" .name) $expression (printf "(%s)" .expression) }}
 {{- end }}

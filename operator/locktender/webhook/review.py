@@ -1,4 +1,8 @@
-"""The answer to one AdmissionReview: pause and mark. Pure; the server around it is in server.py."""
+"""The answer to one AdmissionReview: pause and mark, or take a stray mark off. Pure; the server around it is in server.py.
+
+The API server asks in two cases, which the object itself tells apart (charts/locktender/templates/_gate.tpl, mustAsk): it must be held and
+is not yet, or it is marked and paused although nothing of it has changed.
+"""
 
 import base64
 import json
@@ -16,9 +20,9 @@ class BadReview(ValueError):
 
 
 def answer(review: Any) -> JsonObject:
-    """The AdmissionReview that holds the Deployment which `review` asks about. BadReview when it asks about something else."""
+    """The AdmissionReview that holds the Deployment which `review` asks about, or lifts a hold that it need not have. BadReview when it asks about something else."""
     request = _request(review)
-    patch = hold(request["object"])
+    patch = lift(request) if _is_held(request["object"]) else hold(request["object"])
     return {
         "apiVersion": API_VERSION,
         "kind": "AdmissionReview",
@@ -35,6 +39,18 @@ def hold(deployment: JsonObject) -> list[JsonObject]:
         else {"op": "add", "path": "/metadata/annotations", "value": {ANNOTATION_HELD: "true"}}
     )
     return [{"op": "add", "path": "/spec/paused", "value": True}, mark]
+
+
+def lift(request: JsonObject) -> list[JsonObject]:
+    """The JSON patch that takes off mark and pause; a pause that was there before is a person's own and stays."""
+    before = request.get("oldObject")
+    paused_before = isinstance(before, dict) and (before.get("spec") or {}).get("paused") is True
+    return [{"op": "remove", "path": MARK}, *([] if paused_before else [{"op": "remove", "path": "/spec/paused"}])]
+
+
+def _is_held(deployment: JsonObject) -> bool:
+    marked = (deployment["metadata"].get("annotations") or {}).get(ANNOTATION_HELD) == "true"
+    return marked and deployment["spec"].get("paused") is True
 
 
 def _request(review: Any) -> JsonObject:

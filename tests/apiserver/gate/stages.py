@@ -10,6 +10,7 @@ from tests.apiserver.conftest import Kubectl, until
 from tests.apiserver.gate.connection import Connection, Refusal
 from tests.apiserver.gate.manifests import GATE, deployment, held
 from tests.apiserver.gate.people import Person
+from tests.apiserver.gate.rewriter import a_rewriter
 from tests.apiserver.gate.scene import Stage
 from tests.apiserver.webhook import a_webhook
 from tools.cluster.apiserver import ApiServer
@@ -33,6 +34,8 @@ def stage(carrier: str) -> Iterator[Stage]:
         stack.enter_context(_carried(built))
         until(partial(_holds, built), "the carrier holds")
         until(partial(_refuses, built), "the backstop refuses")
+        for configuration in stack.enter_context(a_rewriter()):
+            kubectl("create", body=configuration)
         yield built
 
 

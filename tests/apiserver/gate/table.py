@@ -1,7 +1,16 @@
 """The behaviour table: every row, in the order of the documentation."""
 
 from tests.apiserver.gate.row import Row, Section
-from tests.apiserver.gate.rows import forged, holds, kubernetes, new_versions, no_versions, opening, uncovered
+from tests.apiserver.gate.rows import (
+    forged,
+    holds,
+    kubernetes,
+    new_versions,
+    no_versions,
+    opening,
+    rewritten,
+    uncovered,
+)
 
 SECTIONS: tuple[Section, ...] = (
     *new_versions.SECTIONS,
@@ -9,6 +18,7 @@ SECTIONS: tuple[Section, ...] = (
     *holds.SECTIONS,
     *opening.SECTIONS,
     *forged.SECTIONS,
+    *rewritten.SECTIONS,
     *kubernetes.SECTIONS,
     *uncovered.SECTIONS,
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from locktender.webhook.review import BadReview, answer, hold
+from locktender.webhook.review import BadReview, answer, hold, lift
 
 
 def review(**metadata: Any) -> dict[str, Any]:
@@ -62,6 +62,33 @@ def test_the_answer_belongs_to_its_question() -> None:
         "kind": "AdmissionReview",
         "response": {"uid": "u1", "allowed": True, "patchType": "JSONPatch"},
     }
+
+
+STRAY = {"annotations": {"a": "b", "locktender.dev/held": "true"}}
+TAKE_OFF = {"op": "remove", "path": "/metadata/annotations/locktender.dev~1held"}
+
+
+@pytest.mark.parametrize(
+    ("before", "expected"),
+    [
+        ({"spec": {}}, [TAKE_OFF, {"op": "remove", "path": "/spec/paused"}]),
+        ({"spec": {"paused": False}}, [TAKE_OFF, {"op": "remove", "path": "/spec/paused"}]),
+        ({"spec": {"paused": True}}, [TAKE_OFF]),
+    ],
+    ids=["not paused before", "paused: false before", "a pause of their own"],
+)
+def test_a_hold_on_a_write_that_changes_nothing_is_lifted(
+    before: dict[str, Any], expected: list[dict[str, str]]
+) -> None:
+    body = review(**STRAY)
+    body["request"]["object"]["spec"]["paused"] = True
+    body["request"]["oldObject"] = before
+    assert json.loads(base64.b64decode(answer(body)["response"]["patch"])) == lift(body["request"]) == expected
+
+
+def test_a_mark_without_the_pause_is_held() -> None:
+    body = review(**STRAY)
+    assert json.loads(base64.b64decode(answer(body)["response"]["patch"])) == hold(body["request"]["object"])
 
 
 def changed(**request: Any) -> dict[str, Any]:

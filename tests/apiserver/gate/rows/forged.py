@@ -42,7 +42,7 @@ def _image_by_scale(scene: Scene) -> None:
 
 
 MARKS = (
-    Row("sets the mark and the pause", SERVING, merges({"spec": {"paused": True}, "metadata": {"annotations": {MARK: "true"}}}), (refused(FORGED),), ANYBODY),
+    Row("sets the mark and the pause", SERVING, merges({"spec": {"paused": True}, "metadata": {"annotations": {MARK: "true"}}}), (PASSES, annotated(MARK, None)), ANYBODY),
     Row("sets the mark alone", SERVING, merges({"metadata": {"annotations": {MARK: "true"}}}), (refused(FORGED),), ANYBODY),
     Row("creates it with the mark", NOTHING, creates(annotations={MARK: "true"}), (HELD,), ANYBODY),
     Row("writes a word of release in advance", NEW, merges({"metadata": {"annotations": {RELEASED: "run-1@2"}}}), (STAYS_HELD,), ANYBODY),
