@@ -40,10 +40,13 @@ def decide(observation: Observation, now: datetime) -> Decision:
 
     # 2. What ran before the gate counts as migrated; a person's word settles what we could not know.
     status, events = _adopt_baselines(observation, spec, status, now)
-    status, restart = (status, None) if spec.suspend else resolve.apply(observation, spec, status, now)
+    answered, restart = (status, None) if spec.suspend else resolve.apply(observation, spec, status, now)
+    target = gate.wanted(observation, spec, answered)
+    if answered is not status and restart is None:  # a verdict, so it is stored before anything acts on it
+        return _with_the_rest(observation, spec, target, now, Decision(events, answered, AT_ONCE))
+    status = answered
 
-    # 3. Which release is wanted? A run under way goes on whatever the answer, one step a pass.
-    target = gate.wanted(observation, spec, status)
+    # 3. A run under way goes on whatever release is wanted, one step a pass.
     if status.run and status.run.active:
         progress = runs.advance(observation, spec, status, target, now)
         return _with_the_rest(
