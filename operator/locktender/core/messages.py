@@ -495,7 +495,7 @@ def _listed(images: Sequence[str]) -> str:
 def no_migration_for(name: str, namespace: str) -> str:
     return (
         f"Held, but there is no DatabaseMigration {name} in namespace {namespace}. Apply one, or take the Deployment out of its gate "
-        "(needs the verb bypass: docs/gate.md)."
+        "(needs the verb bypass: docs/break-glass.md)."
     )
 
 
