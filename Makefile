@@ -40,7 +40,7 @@ test-postgres: ## The Job side against real PostgreSQL servers 14 to 18
 	@$(RUN) pytest tests/postgres -m postgres
 
 test-apiserver: ## CRDs, gate and controller against a real API server
-	@$(WITH_GO) $(RUN) pytest tests/apiserver -m apiserver
+	@$(WITH_GO) $(RUN) pytest tests/apiserver -m apiserver -n 3 --dist loadfile
 
 test-packaging: ## Chart, install file and images
 	@$(WITH_GO) $(RUN) pytest tests/packaging -m packaging

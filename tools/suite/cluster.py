@@ -12,7 +12,14 @@ from tools.cluster.settings import ClusterError, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = "tests/cluster"
-ALONE = ("test_bench.py", "test_operator_killed.py", "test_gate_carriers.py", "test_uninstall.py", "test_node.py")
+ALONE = (
+    "test_bench.py",
+    "test_operator_killed.py",
+    "test_gate_guard.py",
+    "test_gate_carriers.py",
+    "test_uninstall.py",
+    "test_node.py",
+)
 RUN = ("tools/bootstrap/uv.sh", "run", "--frozen", "--all-extras")
 
 
