@@ -5,16 +5,19 @@ The operator is the real program with the rights that the chart gives it. No Dep
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from locktender.webhook.authority import new_authority
 from tests.apiserver.conftest import Kubectl, until
 from tests.apiserver.gate_server import kubeconfig_of
 from tests.apiserver.running_operator import OperatorProcess
@@ -63,9 +66,10 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("operator") / "log"
 
 
-def operator(kubectl: Kubectl, log: Path, mode: str = "Restore") -> OperatorProcess:
+def operator(kubectl: Kubectl, log: Path, mode: str = "Restore", **settings: str) -> OperatorProcess:
     account = kubeconfig_of(kubectl, "locktender")
-    return OperatorProcess(account, log, **{**GUARD, "LOCKTENDER_GATE_GUARD": mode, "LOCKTENDER_LOG_LEVEL": "DEBUG"})
+    mine = {"LOCKTENDER_GATE_GUARD": mode, "LOCKTENDER_LOG_LEVEL": "DEBUG"}
+    return OperatorProcess(account, log, **{**GUARD, **mine, **settings})
 
 
 @pytest.fixture(scope="module")
@@ -340,3 +344,51 @@ def test_the_webhooks_configuration_is_guarded_and_its_bundle_left_alone(tmp_pat
         kubectl("patch", configuration, "--type=json", f"--patch={json.dumps(patch)}")
         until(lambda: get(kubectl, configuration)["webhooks"][0]["failurePolicy"] == "Fail", "it is as it was", AT_ONCE)
         assert get(kubectl, configuration)["webhooks"][0]["clientConfig"]["caBundle"] == bundle
+
+
+def test_a_deleted_webhook_configuration_comes_back_and_is_trusted_again(tmp_path: Path) -> None:
+    """The guard brings back what the chart says, the copy of the bundle the rest; neither takes the other for an edit."""
+    configuration, authority = "mutatingwebhookconfiguration/gate.locktender.dev", "locktender-gate-ca"
+    bundle = new_authority(datetime.now(UTC), timedelta(days=1)).certificate.decode()
+    encoded = base64.b64encode(bundle.encode()).decode()
+
+    def trusted() -> bool:
+        found = kubectl.run("get", configuration, "--output=jsonpath={.webhooks[0].clientConfig.caBundle}")
+        return found.returncode == 0 and found.stdout.strip() == encoded
+
+    with installed("--set=gate.carrier=webhook") as kubectl:
+        patch = json.dumps({"data": {"ca.crt": bundle}})
+        kubectl("patch", "configmap", authority, f"--namespace={render.NAMESPACE}", "--type=merge", f"--patch={patch}")
+        with operator(kubectl, tmp_path / "log", LOCKTENDER_GATE_CA_CONFIGMAP=authority).start():
+            until(trusted, "the bundle is copied", 40.0)
+            until(lambda: _age(kubectl) > BY_CHART_AGE, "the install is over")
+            assert told(kubectl, "GateRestored") == [], "a bundle is no edit"
+            kubectl("delete", configuration)
+            until(trusted, "it is back, and trusted", AT_ONCE)
+            until(lambda: len(told(kubectl, "GateRestored")) == 1, "it is told", AT_ONCE)
+            kubectl("delete", BACKSTOP)  # a look at everything follows
+            until(lambda: there(kubectl, BACKSTOP), "the look is over", AT_ONCE)
+            until(
+                lambda: len(told(kubectl, "GateRestored")) == 2,
+                "the backstop is told, and the bundle is no edit",
+                AT_ONCE,
+            )
+            assert trusted()
+
+
+def test_moving_from_the_webhook_to_the_policy_is_not_undone(tmp_path: Path) -> None:
+    """What the chart renders no more stays away, also when the guard looks again; what it renders now is guarded."""
+    configuration = "mutatingwebhookconfiguration/gate.locktender.dev"
+    with installed("--set=gate.carrier=webhook") as kubectl, operator(kubectl, tmp_path / "log").start():
+        until(lambda: _age(kubectl) > BY_CHART_AGE, "the install is over")
+        kubectl("delete", configuration)
+        until(lambda: there(kubectl, configuration), "the guard is at work", 40.0)
+        for carrier, webhook in (("both", True), ("policy", False)):
+            time_of_rest(kubectl)
+            helm(kubectl, "upgrade", RELEASE, str(render.CHART), f"--set=gate.carrier={carrier}")
+            until(lambda: _age(kubectl) > BY_CHART_AGE, "the upgrade is over")
+            kubectl("delete", BACKSTOP)  # a look at everything follows
+            until(lambda: there(kubectl, BACKSTOP), "the look is over", AFTER_SOME)
+            until(lambda: len(told(kubectl, "GateRestored")) == 1, "it is told", AT_ONCE)
+            assert told(kubectl, "GateRestored")[0].startswith("ValidatingAdmissionPolicy gate-backstop.")
+            assert (there(kubectl, configuration), all(there(kubectl, item) for item in OBJECTS)) == (webhook, True)
