@@ -11,9 +11,11 @@ from locktender.api.duration import readable
 from locktender.api.spec import Spec
 
 MESSAGE_LIMIT = 2000  # characters: a screen of text; the whole story is in the pod's log
-_URL_USER = re.compile(r"(?P<head>[a-z][a-z0-9+.-]*://)\S+@", re.IGNORECASE)
+LOOKED_AT = 8192  # characters of somebody else's text that are read at all: twice what a termination message may hold
+_URL_USER = re.compile(r"(?P<head>://)\S+@")
+# It begins only where a word begins: from every character of a long word it would take a time that grows with the word's square.
 _NAMED = re.compile(
-    r"(?P<head>[\w.-]*(?:pass(?:word|wd|phrase)?|pwd|secret|token|api[_-]?key|private[_-]?key|access[_-]?key|credential)[\w.-]*[\"']?\s*[=:]\s*)"
+    r"(?<![\w.-])(?P<head>[\w.-]*(?:pass(?:word|wd|phrase)?|pwd|secret|token|api[_-]?key|private[_-]?key|access[_-]?key|credential)[\w.-]*[\"']?\s*[=:]\s*)"
     r"(?:'[^']*'|\"[^\"]*\"|[^\s,;&]+)",
     re.IGNORECASE,
 )
@@ -42,7 +44,7 @@ def fit(text: str, limit: int = MESSAGE_LIMIT) -> str:
 
 def untrusted(text: str) -> str:
     """A pod's own words, made fit for a status."""
-    return fit(redact(text))
+    return fit(redact(text[:LOOKED_AT]))
 
 
 def one_line(text: str, limit: int) -> str:

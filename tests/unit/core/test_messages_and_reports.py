@@ -50,3 +50,14 @@ def test_a_backup_report_with_a_missing_or_forged_fact_has_no_facts() -> None:
         bad = parse(report("Succeeded", "Succeeded", backup=forged))
         assert bad is not None
         assert bad.backup == {}
+
+
+def test_a_long_text_is_masked_without_taking_for_ever() -> None:
+    """A million characters of a word would take hours if every character began a search of its own."""
+    for piece in ("a", "pass", "http://", "a-", "1a", "Failing row contains ("):
+        assert len(messages.untrusted(piece * (1_000_000 // len(piece)))) <= messages.MESSAGE_LIMIT
+
+
+def test_a_url_is_masked_whatever_stands_before_it() -> None:
+    for before in ("", "9", "_", "url=1", "é", "x-", "("):
+        assert messages.untrusted(f"{before}postgres://shop:canary@db/shop").endswith("postgres://***@db/shop")
