@@ -114,14 +114,18 @@ def _shims(settings: Settings) -> list[int]:
 
 
 def _contained(cgroups: list[Path]) -> set[int]:
-    files = (file for tree in cgroups for file in tree.rglob("cgroup.procs"))
     pids: set[int] = set()
-    for file in files:
+    for folder in (folder for tree in cgroups for folder in _folders(tree)):
         try:
-            pids.update(int(word) for word in file.read_text().split())
+            pids.update(int(word) for word in (folder / "cgroup.procs").read_text().split())
         except (FileNotFoundError, OSError):
             continue  # the cgroup went away between listing and reading
     return pids - {0, os.getpid()}
+
+
+def _folders(tree: Path) -> list[Path]:
+    """The cgroup and all below it, the deepest first. The walk passes over what goes away meanwhile."""
+    return [Path(folder) for folder, _, _ in os.walk(tree, topdown=False)]
 
 
 def _kill(pid: int) -> None:
@@ -141,8 +145,7 @@ def _cgroups(settings: Settings) -> list[Path]:
 def _remove_cgroups(cgroups: list[Path]) -> None:
     end = time.monotonic() + 10
     for tree in cgroups:
-        folders = sorted((path for path in tree.rglob("*") if path.is_dir()), key=lambda path: -len(path.parts))
-        for folder in (*folders, tree):
+        for folder in _folders(tree):
             while folder.exists():
                 try:
                     folder.rmdir()

@@ -72,14 +72,19 @@ class ArgoCD:
         asked = {"name": "asked", "value": str(time.time_ns())}
         options = self.seen()["spec"]["syncPolicy"].get("syncOptions", [])
         sync = {"revision": "main", "syncStrategy": {"hook": {}}, "syncOptions": options}
-        self.world.api.merge(self._path, {"operation": {"sync": sync, "info": [asked]}})
+
+        def ask() -> None:
+            # The end of the operation before takes `operation` away, and with it a wish that came in that moment.
+            if "operation" not in self.seen():
+                self.world.api.merge(self._path, {"operation": {"sync": sync, "info": [asked]}})
 
         def ended(app: dict[str, Any]) -> bool:
             state = app.get("status", {}).get("operationState", {})
             mine = asked in state.get("operation", {}).get("info", [])
             return mine and state.get("phase") in {"Succeeded", "Failed", "Error"}
 
-        return str(self._until(ended, "was not synced")["status"]["operationState"]["phase"])
+        ask()
+        return str(self._until(ended, "was not synced", ask)["status"]["operationState"]["phase"])
 
     def terminate(self) -> None:
         """End the sync that is under way, by the write that `argocd app terminate-op` makes."""
