@@ -101,8 +101,12 @@ class Tries:
 
     def _with_verdict(self, made: Try) -> Try:
         """The same try with the time from the verdict, seen in the pod's status, to the open gate, seen in the Deployment."""
-        events = self.scene.recorder.seen[made.position :]
-        verdict = next(event for event in events if event.kind == "pods" and _migrated(event.object))
+        earlier, events = self.scene.recorder.seen[: made.position], self.scene.recorder.seen[made.position :]
+        # Pods of the try before are seen once more while they are cleaned up.
+        known = {event.name for event in earlier if event.kind == "pods"}
+        verdict = next(
+            event for event in events if event.kind == "pods" and event.name not in known and _migrated(event.object)
+        )
         name = manifests.GATED if made.variant == "noop" else manifests.GATED_WITH_BACKUP
         opened = next(
             event
