@@ -11,8 +11,8 @@ FILES = sorted(EXAMPLES.glob("[0-9]*.yaml"))
 
 
 @pytest.fixture(scope="module")
-def namespace(stage):
-    name = "lt-examples"
+def namespace(stage, worker_id):
+    name = f"lt-examples-{worker_id}"  # the module's tests may be spread over processes
     stage.run_unchecked("kubectl", "create", "namespace", name)
     yield name
     stage.run("kubectl", "delete", "namespace", name, "--wait=false")

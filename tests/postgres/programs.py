@@ -105,19 +105,20 @@ def children(pid):
         return []
 
 
-def child_named(pid, name):
-    """The child of `pid` whose program is `name`, once it runs."""
+def child_with(pid, name, argument):
+    """The child of `pid` that runs the program `name` with `argument`; the same program is also asked for its version."""
 
     def find():
         for child in children(pid):
             try:
-                if Path(f"/proc/{child}/comm").read_text().strip() == name:
-                    return child
-            except FileNotFoundError:
+                program, *given = Path(f"/proc/{child}/cmdline").read_text().split("\0")
+            except (FileNotFoundError, ProcessLookupError):
                 continue
+            if Path(program).name == name and any(word.startswith(argument) for word in given):
+                return child
         return None
 
-    return until(find, f"{name} to start")
+    return until(find, f"{name} {argument} to start")
 
 
 def arguments_of(pid):

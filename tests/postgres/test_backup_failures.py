@@ -11,7 +11,7 @@ import pytest
 
 from locktender.runner.backup import store
 from tests.postgres.pooler import pooling
-from tests.postgres.programs import Program, child_named, until, wrapper
+from tests.postgres.programs import Program, child_with, until, wrapper
 
 SEED = int(os.environ.get("LOCKTENDER_TEST_SEED", "20260102"))
 
@@ -97,7 +97,7 @@ def test_a_program_that_fails_leaves_nothing(servers, client_root, tmp_path, maj
 
 def test_the_real_pg_dump_killed_in_its_middle(backup, root):
     process = backup.start()
-    os.kill(child_named(process.pid, "pg_dump"), signal.SIGKILL)
+    os.kill(child_with(process.pid, "pg_dump", "--snapshot"), signal.SIGKILL)
 
     assert failed(backup.end(process), "DumpFailed", root)
 

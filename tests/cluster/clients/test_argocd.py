@@ -7,6 +7,7 @@ import yaml
 
 from tests.cluster.clients import argocd as argocds
 from tests.cluster.kit.manifests import deployment, image, migration, pod_spec
+from tests.cluster.kit.writes import but_status
 from tools.cluster import clients
 from tools.cluster.progress import Progress
 from tools.render.argocd import CONFIG_MAP, SCRIPTS
@@ -174,7 +175,7 @@ def assert_out(world, wanted):
 
 
 def assert_no_fight(world, argo, mode):
-    """Comparisons and syncs in a row leave both objects as they are. A replace takes others' annotations away, so it is a write by nature."""
+    """Comparisons and syncs in a row write neither object. A replace takes others' annotations away, so it is a write by nature."""
     before = state(world, mode)
     for _ in range(COMPARISONS):
         argo.refresh()
@@ -184,9 +185,10 @@ def assert_no_fight(world, argo, mode):
 
 
 def state(world, mode):
+    """Both objects as far as a sync could change them."""
     where = f"namespaces/{world.name}"
-    objects = (
-        world.api.get(f"/apis/apps/v1/{where}/deployments/web"),
-        world.api.get(f"/apis/locktender.dev/v1alpha1/{where}/databasemigrations/app-db"),
-    )
-    return [item["spec"] if mode == "replace" else item["metadata"]["resourceVersion"] for item in objects]
+    web = world.api.get(f"/apis/apps/v1/{where}/deployments/web")
+    migration = world.api.get(f"/apis/locktender.dev/v1alpha1/{where}/databasemigrations/app-db")
+    if mode == "replace":
+        return [web["spec"], migration["spec"]]
+    return [but_status(web), but_status(migration)]
