@@ -3,7 +3,7 @@
 The exit code of the main container, as the kubelet reports it, is the verdict: it comes 1.7 to 3 s before the Job's own. The Job stays
 the durable record. Nothing is ever read out of logs.
 
-    Job --no pod--> Pending | Lost (Job failed) | Succeeded (Job complete)
+    Job --no pod--> Pending | Lost (Job failed) | Succeeded (Job complete) | Running (a pod has been and gone)
      `-- pod --main container ended--> Succeeded (0) | Failed | NotStarted (our runner said: may come right by waiting)
           |--agent gave up, main never started--> NotStarted
           |--a container waits--> Waiting (missing Secret, image, node) | NotStarted for good (malformed image)
@@ -87,6 +87,8 @@ def _without_pod(job: JobState, namespace: str) -> Evidence:
         return Evidence(Finding.SUCCEEDED)
     if job.failed or job.deleting:
         return Evidence(Finding.LOST, Reason.NOT_RECORDED, messages.end_not_recorded(job.name, job.failure))
+    if job.counted:  # its pod has been and gone; the Job's own end, which is on its way, will say what became of it
+        return Evidence(Finding.RUNNING, Reason.RUNNING)
     return Evidence(Finding.PENDING, Reason.POD_PENDING, messages.pod_pending(job.name, namespace))
 
 

@@ -121,6 +121,8 @@ class JobState:
     deleting: bool = False
     run_id: str = ""
     pod: PodState | None = None
+    counted: bool = False
+    """The Job controller has counted the end of a pod: it does so before it lets the pod go, and before it says that the Job has ended."""
 
     @property
     def ended(self) -> bool:

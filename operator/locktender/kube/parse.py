@@ -124,6 +124,7 @@ def job(raw: dict[str, Any], pods: Iterable[dict[str, Any]]) -> JobState:
     conditions = {item["type"]: item for item in state.get("conditions") or () if item.get("status") == "True"}
     # FailureTarget and SuccessCriteriaMet come before the pods have ended; Failed and Complete come after.
     failed = conditions.get("Failed")
+    uncounted = state.get("uncountedTerminatedPods") or {}
     own = [
         item
         for item in pods
@@ -142,6 +143,7 @@ def job(raw: dict[str, Any], pods: Iterable[dict[str, Any]]) -> JobState:
         deleting=bool(meta.get("deletionTimestamp")),
         run_id=(meta.get("labels") or {}).get(LABEL_RUN, ""),
         pod=pod(newest) if newest is not None else None,
+        counted=bool(state.get("failed") or state.get("succeeded") or any(uncounted.values())),
     )
 
 

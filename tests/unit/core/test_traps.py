@@ -37,6 +37,17 @@ def test_exit_code_0_of_a_pod_that_was_being_taken_away_is_no_success(gone: dict
     assert world.condition("Ready") == ("False", "NeedsAttention")
 
 
+def test_a_pod_that_has_been_and_gone_is_no_pod_that_is_still_to_come() -> None:
+    world = at_migrate()
+    world.pod_of("Migrate", None, counted=True).step(seconds=30)
+    world.holds("web", "shop:v3").settle()
+    assert world.created == ["Migrate"], "a newer version must not overtake a migration that may have run"
+    world.pod_of("Migrate", None, counted=True, failed=True).settle()
+    assert world.released == []
+    assert world.condition("Ready") == ("False", "NeedsAttention")
+    assert world.created == ["Migrate"]
+
+
 def test_exit_code_0_at_the_time_limit_is_a_time_out() -> None:
     world = at_migrate()
     world.pod_of("Migrate", a_pod(ended("migrate", 0), phase="Failed", reason="DeadlineExceeded"), failed=True).settle()
