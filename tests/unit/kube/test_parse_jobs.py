@@ -24,5 +24,7 @@ def a_job(**status: Any) -> dict[str, Any]:
     ],
     ids=str,
 )
-def test_the_end_of_a_pod_is_counted_before_the_job_has_ended(status: dict[str, Any], counted: bool) -> None:  # a row of the table
+def test_the_end_of_a_pod_is_counted_before_the_job_has_ended(
+    status: dict[str, Any], counted: bool
+) -> None:  # a row of the table
     assert (parse.job(a_job(**status), ()).counted, parse.job(a_job(**status), ()).ended) == (counted, False)
