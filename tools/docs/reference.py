@@ -10,7 +10,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "operator"))
 
 from locktender.api.conditions import REASON_DOCS, ConditionType  # noqa: E402  # after the path is set
-from locktender.telemetry.metrics import METRICS, WEBHOOK_METRICS, Kind, Metric  # noqa: E402
+from locktender.telemetry.metric import Kind, Metric  # noqa: E402
+from locktender.telemetry.metrics import METRICS, WEBHOOK_METRICS  # noqa: E402
 from tools.docs import gate_behaviour  # noqa: E402
 
 PAGES = ROOT / "docs" / "reference"

@@ -4,39 +4,15 @@ Labels are few: `namespace` and `migration` only on gauges that a person looks a
 resource are removed.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from locktender.api.status import Outcome, Run, Status, Step, StepState, moment
 from locktender.core import passage
 from locktender.core.observation import Observation
-
-# Seconds: from a no-op migration (under 2 s) to a rewrite of a large table (hours).
-LONG_BUCKETS = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 28800)
-SHORT_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-
-
-class Kind(StrEnum):
-    """The Prometheus type."""
-
-    GAUGE = "gauge"
-    COUNTER = "counter"
-    HISTOGRAM = "histogram"
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One row of the table. Counters are exposed with `_total` appended."""
-
-    name: str
-    kind: Kind
-    labels: tuple[str, ...]
-    help: str
-    buckets: tuple[float, ...] = ()
-
+from locktender.telemetry.locks import LOCK_METRICS
+from locktender.telemetry.metric import LONG_BUCKETS, SHORT_BUCKETS, Kind, Metric
 
 _RESOURCE = ("namespace", "migration")
 METRICS: tuple[Metric, ...] = (
@@ -128,6 +104,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("locktender_watch_age_seconds", Kind.GAUGE, (), "Seconds since the last event or full list."),
     Metric("locktender_leader", Kind.GAUGE, (), "1 while this replica leads."),
+    *LOCK_METRICS,
 )
 # Of the processes that run `gate-webhook`, and of no other.
 WEBHOOK_METRICS: tuple[Metric, ...] = (
@@ -278,10 +255,8 @@ class Metrics:
 
     def forget(self, namespace: str, name: str) -> None:
         """Remove the series of a deleted resource."""
-        labels = (namespace, name)
-        shown = self._step_labels.pop(labels, None)
-        if shown is not None:
-            self._gauges["locktender_step"].remove(*shown)
+        self._step_labels.pop((namespace, name), None)
         for metric in METRICS:
-            if metric.kind is Kind.GAUGE and metric.labels == _RESOURCE:
-                self._gauges[metric.name].remove_by_labels({"namespace": namespace, "migration": name})
+            if metric.labels[: len(_RESOURCE)] == _RESOURCE:
+                series = (self._gauges if metric.kind is Kind.GAUGE else self._counters)[metric.name]
+                series.remove_by_labels({"namespace": namespace, "migration": name})
