@@ -241,7 +241,9 @@ class TestDefinitions:
             for item in objects()
             if item["kind"] == "CustomResourceDefinition"
         }
-        assert set(kept) == {"databasemigrations.locktender.dev", "databasebackups.locktender.dev"}
+        assert set(kept) == {
+            f"{plural}.locktender.dev" for plural in ("databasemigrations", "databasebackups", "migrationreports")
+        }
         assert all(annotations == {"helm.sh/resource-policy": "keep"} for annotations in kept.values())
 
     def test_are_the_files_in_crds(self) -> None:

@@ -16,6 +16,8 @@ OPERATOR = {
     "locktender.dev databasemigrations/status": "get patch update",
     "locktender.dev databasebackups": "get list watch create patch",
     "locktender.dev databasebackups/status": "get patch update",
+    "locktender.dev migrationreports": "get list create delete",
+    " pods/log": "get",
     "batch jobs": "get list watch create patch delete",
     " pods": "get list watch",
     "apps deployments": "get list watch patch",
@@ -29,7 +31,7 @@ UNINSTALL = {
     "apps deployments": "list patch",
     "locktender.dev databasemigrations": "list patch release",
 }
-FORBIDDEN = {"secrets", "configmaps", "pods/log", "pods/exec", "nodes", "serviceaccounts", "roles", "clusterroles", "*"}
+FORBIDDEN = {"secrets", "configmaps", "pods/exec", "nodes", "serviceaccounts", "roles", "clusterroles", "*"}
 NAMED = {"configmaps"}  # forbidden but for single objects by name, in the operator's own namespace
 
 

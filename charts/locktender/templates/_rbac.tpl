@@ -1,6 +1,6 @@
 {{/*
-What the operator may do, by concern. No verb on secrets, configmaps, pods/log, pods/exec or nodes: Jobs take Secrets through their
-environment, and verdicts come from pod and Job status.
+What the operator may do, by concern. No verb on secrets, configmaps, pods/exec or nodes: Jobs take Secrets through their environment.
+Logs are read for metrics and reports only; verdicts come from pod and Job status.
 */}}
 {{- define "locktender.rbac.concerns" -}}
 migrations:
@@ -17,6 +17,13 @@ backups:
   - apiGroups: [locktender.dev]
     resources: [databasebackups/status]
     verbs: [get, patch, update]
+reports:
+  - apiGroups: [locktender.dev]
+    resources: [migrationreports]
+    verbs: [get, list, create, delete]
+  - apiGroups: [""]
+    resources: [pods/log]
+    verbs: [get]
 jobs:
   - apiGroups: [batch]
     resources: [jobs]
