@@ -32,7 +32,44 @@ def closed(schema: Any) -> Any:
 SCHEMA = jsonschema.Draft202012Validator(
     closed(CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["report"])
 )
-FIELDS = ["time", "at", "start", "seconds", "pid", "user", "application", "mode", "relation", "query", "behind", "blockers", "why", "statement", "waiting", "blocked", "waits", "longestWait", "worstWait", "blockedSeconds", "ownWait", "walBytes", "lagBytes", "lagSeconds", "tempBytes", "deadlocks", "progress", "serverVersion", "databaseBytes", "state", "age", "kind", "command", "phase", "done", "total"]
+FIELDS = [
+    "time",
+    "at",
+    "start",
+    "seconds",
+    "pid",
+    "user",
+    "application",
+    "mode",
+    "relation",
+    "query",
+    "behind",
+    "blockers",
+    "why",
+    "statement",
+    "waiting",
+    "blocked",
+    "waits",
+    "longestWait",
+    "worstWait",
+    "blockedSeconds",
+    "ownWait",
+    "walBytes",
+    "lagBytes",
+    "lagSeconds",
+    "tempBytes",
+    "deadlocks",
+    "progress",
+    "serverVersion",
+    "databaseBytes",
+    "state",
+    "age",
+    "kind",
+    "command",
+    "phase",
+    "done",
+    "total",
+]
 KINDS = ("baseline", "sample", "wait", "hold", "blocked", "cancel", "terminate", "held", "lost", "restarted", "ended")
 JSON = st.recursive(
     st.none()
