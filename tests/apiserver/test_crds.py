@@ -217,6 +217,10 @@ BAD: dict[str, tuple[Body, str]] = {
     "a lock timeout in words": ({"locks.timeout": "short"}, "this is not a duration: write it like 100ms, 2s or 1m30s"),
     "a maxWait of nothing": ({"locks.maxWait": "0s"}, "PostgreSQL would take it as no limit at all"),
     "a statementTimeout of nothing": ({"locks.statementTimeout": "0s"}, "PostgreSQL would take it as no limit at all"),
+    "a budget of nothing": ({"locks.budget": "0s"}, "PostgreSQL would take it as no limit at all"),
+    "a budget in words": ({"locks.budget": "small"}, "this is not a duration: write it like 100ms, 2s or 1m30s"),
+    "retries without end": ({"locks.retries": 21}, "spec.locks.retries in body should be less than or equal to 20"),
+    "retries below none": ({"locks.retries": -1}, "spec.locks.retries in body should be greater than or equal to 0"),
     "an unknown onDelete": (
         {"gate.onDelete": "Drop"},
         'Unsupported value: "Drop": supported values: "Hold", "Release"',
@@ -244,7 +248,11 @@ GOOD: dict[str, Body] = {
     "GolangMigrate with an absolute path": {"migration.framework": "GolangMigrate", "migration.path": "/migrations"},
     "every duration": {
         "migration.timeout": "1h30m",
-        "locks": {"timeout": "100ms", "maxWait": "2m", "statementTimeout": "1.5s"},
+        "locks": {"budget": "500ms", "timeout": "100ms", "maxWait": "2m", "statementTimeout": "1.5s"},
+    },
+    "a Command that may be tried again": {
+        "migration": {"framework": "Command", "command": ["bin/migrate"]},
+        "locks": {"retries": 3},
     },
     "no backup, with a reason": {"backup": {"policy": "Skip", "reason": "the database is rebuilt from events"}},
     "a backup in a folder": {"backup.storage": {"pvc": {"claimName": "b", "subPath": "teams/shop"}}},
@@ -342,7 +350,7 @@ def test_defaults(kubectl: Kubectl) -> None:
         "migration": {"framework": "Sql", "timeout": "30m"},
         "strategy": "MigrateThenDeploy",
         "backup": {"policy": "Required", "storage": STORAGE, "verify": "Decoded"},
-        "locks": {"maxWait": "60s", "statementTimeout": "30s"},
+        "locks": {"budget": "2s", "maxWait": "60s", "statementTimeout": "30s"},
         "gate": {"onDelete": "Hold", "revert": "Release"},
         "suspend": False,
     }

@@ -91,11 +91,13 @@ class Backup:
 
 @dataclass(frozen=True)
 class Locks:
-    """`spec.locks`, in seconds. `timeout` None means the framework's own default (settings.LOCK_TIMEOUTS)."""
+    """`spec.locks`, in seconds. `timeout` None means the framework's own default (render/presets.py), `retries` None likewise (core/retry.py)."""
 
+    budget: float = 2.0
     timeout: float | None = None
     max_wait: float = 60.0
     statement_timeout: float = 30.0
+    retries: int | None = None
 
 
 @dataclass(frozen=True)
@@ -182,8 +184,13 @@ def _backup(raw: Mapping[str, Any]) -> Backup:
 
 
 def _locks(raw: Mapping[str, Any]) -> Locks:
+    retries = raw.get("retries")
+    if retries is not None and (not isinstance(retries, int) or isinstance(retries, bool) or retries < 0):
+        raise SpecError(f"spec.locks.retries is {retries!r}; it must be a whole number, 0 or more")
     return Locks(
+        budget=_seconds(raw.get("budget") or "2s", "spec.locks.budget"),
         timeout=_seconds(raw["timeout"], "spec.locks.timeout") if raw.get("timeout") else None,
         max_wait=_seconds(raw.get("maxWait") or "60s", "spec.locks.maxWait"),
         statement_timeout=_seconds(raw.get("statementTimeout") or "30s", "spec.locks.statementTimeout"),
+        retries=retries,
     )

@@ -47,8 +47,32 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True)
+class LockFacts:
+    """What attempt number `attempt` did to other sessions, as its agent measured it. Durations are for people: `1.2 s`."""
+
+    attempt: int
+    budget: str = ""
+    worst_wait: str = ""
+    blocked_seconds: str = ""
+    waits: int = 0
+    queue: int = 0
+    worst: str = ""
+    own_wait: str = ""
+    blockers: tuple[str, ...] = ()
+    cancelled: int = 0
+    terminated: int = 0
+    cause: str = ""
+    deadlocks: int = 0
+
+
+@dataclass(frozen=True)
 class Step:
-    """One step of a run. `attempt` counts Jobs; `confirmed` says that the Job's own end agreed with the pod's."""
+    """One step of a run. `attempt` counts Jobs; `confirmed` says that the Job's own end agreed with the pod's.
+
+    `lock_failures` counts the attempts that ended because of locks. `locks` is what the newest of those whose agent's word was read did to
+    others; `report` names the MigrationReport of the newest reported attempt. A running step with an `end_time` is one whose container
+    has failed, and whose agent is still to be heard.
+    """
 
     name: str
     state: StepState = StepState.PENDING
@@ -60,6 +84,9 @@ class Step:
     reason: str | None = None
     message: str | None = None
     confirmed: bool = False
+    lock_failures: int = 0
+    locks: LockFacts | None = None
+    report: str | None = None
 
     @property
     def done(self) -> bool:
@@ -229,9 +256,11 @@ def _dump(value: object) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for item in fields(value):  # type: ignore[arg-type]  # every caller passes one of the dataclasses above
         content = getattr(value, item.name)
-        if content in (None, "", ()) or content is False:
+        if content in (None, "", ()) or content is False or (item.name == "lock_failures" and not content):
             continue
-        if isinstance(content, tuple):
+        if isinstance(content, LockFacts):
+            content = _dump(content)
+        elif isinstance(content, tuple):
             content = [entry if isinstance(entry, str) else _dump(entry) for entry in content]
         elif isinstance(content, StrEnum):
             content = str(content)
@@ -288,7 +317,14 @@ def _gate_state(raw: str) -> GateState:
 
 
 def _run(raw: Mapping[str, Any]) -> Run:
-    steps = tuple(_load(Step, item, state=StepState(item["state"])) for item in raw.get("steps", ()))
+    steps = tuple(_step(item) for item in raw.get("steps", ()))
     outcome = Outcome(raw["outcome"]) if raw.get("outcome") else None
     run: Run = _load(Run, {"specHash": "", **raw}, steps=steps, outcome=outcome)
     return run
+
+
+def _step(raw: Mapping[str, Any]) -> Step:
+    known = raw.get("locks")
+    locks = _load(LockFacts, known, blockers=tuple(known.get("blockers", ()))) if known else None
+    step: Step = _load(Step, raw, state=StepState(raw["state"]), locks=locks)
+    return step

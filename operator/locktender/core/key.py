@@ -8,7 +8,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 
-from locktender.api.spec import Spec
+from locktender.api.spec import Locks, Spec
 
 KEY_LENGTH = 16  # hex digits of a release key: 64 bits, far beyond the number of releases of one application
 RUN_KEY_LENGTH = 8  # hex digits of it that a run id shows
@@ -53,10 +53,16 @@ def run_id(release_key: str, attempt: int, start_time: str) -> str:
 
 
 def spec_hash(spec: Spec) -> str:
-    """The hash of everything that a repeated run would do differently. `suspend`, `gate` and `release` are not part of it."""
+    """The hash of everything that a repeated run would do differently. `suspend`, `gate`, `release` and `locks.retries` are not part of it.
+
+    A field that came later counts only when it has another value than its default: hashes stored before it existed stay what they are.
+    """
     relevant = asdict(spec)
     for irrelevant in ("suspend", "on_delete", "revert", "release"):
         relevant.pop(irrelevant)
+    relevant["locks"].pop("retries")
+    if spec.locks.budget == Locks().budget:
+        relevant["locks"].pop("budget")
     return _hash(json.dumps(relevant, sort_keys=True, default=str))[:KEY_LENGTH]
 
 

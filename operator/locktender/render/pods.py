@@ -31,6 +31,11 @@ _SECURE: dict[str, Any] = {
     "seccompProfile": {"type": "RuntimeDefault"},
 }
 _SECURE_RUNNER = {**_SECURE, "readOnlyRootFilesystem": True, "runAsUser": RUNNER_UID, "runAsGroup": RUNNER_UID}
+# By its addresses the server tells the sessions of this pod from everybody else's, whatever they call themselves.
+_POD_IPS: dict[str, Any] = {
+    "name": "LOCKTENDER_POD_IPS",
+    "valueFrom": {"fieldRef": {"fieldPath": "status.podIPs"}},
+}
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,7 @@ def _agent(frame: Frame, *, shares: bool) -> dict[str, Any]:
     container["volumeMounts"] = [{"name": "run", "mountPath": RUN_DIR}] if shares else []
     where = RUN_DIR if shares else SHARED_MEMORY
     container["env"] += _values({"LOCKTENDER_RUN_DIR": where, "LOCKTENDER_FENCE_WAIT": str(FENCE_WAIT)})
+    container["env"] += [*_lock_limits(frame.spec), _POD_IPS]
     if preset(frame.spec.migration).same_user:
         container["env"] += _values({"LOCKTENDER_LEAVE_ACCESS": "1"})
     if frame.action.settled:
@@ -88,6 +94,17 @@ def _agent(frame: Frame, *, shares: bool) -> dict[str, Any]:
         container["env"] += _values({"LOCKTENDER_FENCE_OVERRIDE": "1"})
     wait = ["python3", "-m", "locktender", "runner", "agent-wait"]
     return {**container, "restartPolicy": "Always", "lifecycle": {"postStart": {"exec": {"command": wait}}}}
+
+
+def _lock_limits(spec: Spec) -> list[dict[str, Any]]:
+    """What the agent holds the migration to."""
+    limits = {
+        "LOCKTENDER_LOCK_BUDGET": spec.locks.budget,
+        "LOCKTENDER_LOCK_MAX_WAIT": spec.locks.max_wait,
+        "LOCKTENDER_STATEMENT_TIMEOUT": spec.locks.statement_timeout,
+        "LOCKTENDER_MIGRATION_TIMEOUT": spec.migration.timeout,
+    }
+    return _values({name: _milliseconds(seconds) for name, seconds in limits.items()})
 
 
 def _sql_container(frame: Frame, *, image_volumes: bool) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:

@@ -22,6 +22,13 @@ FRAMEWORKS = {
     "Alembic": {"framework": "Alembic"},
     "GolangMigrate": {"framework": "GolangMigrate"},
 }
+LIMITS = (
+    "LOCKTENDER_LOCK_BUDGET",
+    "LOCKTENDER_LOCK_MAX_WAIT",
+    "LOCKTENDER_STATEMENT_TIMEOUT",
+    "LOCKTENDER_MIGRATION_TIMEOUT",
+    "LOCKTENDER_POD_IPS",
+)
 
 
 def rendered(
@@ -123,6 +130,21 @@ def test_a_framework_gets_the_time_outs_of_the_spec() -> None:
     assert told["MAX_LOCK_WAIT"] == "20"
     assert told["DB_STATEMENT_TIMEOUT"] == "10000"
     assert told["MIGRATION_TIMEOUT"] == "1800"
+
+
+@pytest.mark.parametrize("name", FRAMEWORKS)
+def test_the_agent_gets_every_limit_and_the_addresses_of_its_pod(name: str) -> None:
+    locks = {"budget": "1500ms", "statementTimeout": "10s", "maxWait": "20s"}
+    made = rendered(FRAMEWORKS[name] | {"timeout": "10m"}, locks=locks)
+    agent = next(container for container in containers(made) if container["name"] == "agent")
+    told = {item["name"]: item.get("value", item.get("valueFrom")) for item in agent["env"]}
+    assert {name: value for name, value in told.items() if name in LIMITS} == {
+        "LOCKTENDER_LOCK_BUDGET": "1500ms",
+        "LOCKTENDER_LOCK_MAX_WAIT": "20000ms",
+        "LOCKTENDER_STATEMENT_TIMEOUT": "10000ms",
+        "LOCKTENDER_MIGRATION_TIMEOUT": "600000ms",
+        "LOCKTENDER_POD_IPS": {"fieldRef": {"fieldPath": "status.podIPs"}},
+    }
 
 
 def test_a_persons_env_wins_and_our_labels_stay_ours() -> None:
