@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from locktender.core.errors import ApiError
 
 BEGAN = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 
@@ -63,3 +68,46 @@ class Log:
 def a_log() -> Log:
     """A log without a line."""
     return Log()
+
+
+class LogServer:
+    """Serves one pod's log as an API server does, `sinceTime` in whole seconds included. Takes the place of `kube.client.Client`.
+
+    `breaks` are numbers of bytes after which one answer each breaks off; the answers after them run to the log's end. With `holds` a
+    followed log stays open at its end until somebody calls `end`.
+    """
+
+    def __init__(self, log: Log, breaks: tuple[int, ...] = (), *, holds: bool = False) -> None:
+        self.log, self.asked = log, list[dict[str, str]]()
+        self._breaks, self._holds = list(breaks), holds
+        self._news = asyncio.Event()
+        self._ended = False
+
+    def say(self) -> None:
+        """There are new lines in the log."""
+        self._news.set()
+
+    def end(self) -> None:
+        """The container has ended."""
+        self._ended = True
+        self._news.set()
+
+    async def stream(self, url: str, silence: float, accept: str = "") -> AsyncGenerator[bytes, None]:  # noqa: ARG002
+        asked = dict(parse_qsl(urlsplit(url).query))
+        self.asked.append(asked)
+        if asked.get("previous"):
+            raise ApiError(400, "BadRequest", "previous terminated container not found")
+        given = 0
+        while True:
+            lines = [line for line in self.log.lines if line[:19] >= asked.get("sinceTime", "")[:19]]
+            whole = "".join(f"{line}\n" for line in lines).encode()
+            if self._breaks and len(whole) > self._breaks[0]:
+                yield whole[given : self._breaks.pop(0)]
+                raise ApiError(0, "Unreachable", "the connection was reset")
+            if given < len(whole):
+                yield whole[given:]
+                given = len(whole)
+            if not (self._holds and asked.get("follow")) or self._ended:
+                return
+            self._news.clear()
+            await self._news.wait()

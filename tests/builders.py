@@ -111,6 +111,9 @@ class World:
     claimed_for: str = ""
     released: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     backups: list[str] = field(default_factory=list)
+    reports: list[act.StoreReport] = field(default_factory=list)
+    reported: set[str] = field(default_factory=set)
+    logs_can_be_read: bool = True
     facts: set[tuple[str, str, str]] = field(default_factory=set)
     events: list[tuple[str, str, str]] = field(default_factory=list)
 
@@ -144,6 +147,9 @@ class World:
         for action in decision.actions:
             self.perform(action)
         self.status = decision.status
+        if self.status.run is not None:
+            for name in self.reported:
+                self.status = replace(self.status, run=self.status.run.with_report(name, name))
         for action in decision.actions:
             if isinstance(action, act.EnsureJob) and self.status.run is not None:
                 self.status = replace(self.status, run=self.status.run.with_job(action.name, f"uid-{action.name}"))
@@ -170,6 +176,10 @@ class World:
                         "uid-dbm",
                         self.now,
                         run_id=action.run_id,
+                        step=action.step.lower(),
+                        attempt=action.attempt,
+                        image=action.image,
+                        release=action.release,
                         pod=PodState("pod"),
                     )
             case act.ClaimDatabase(run_id):
@@ -185,6 +195,10 @@ class World:
                 self.released.append((name, self.deployments[name].images))
                 word = Word(OpenedBy.RELEASE, action.run_id, self.deployments[name].generation)
                 self._opened(name, word, self.deployments[name])
+            case act.StoreReport(name):
+                self.reports.append(action)
+                if self.logs_can_be_read and self.status.run is not None:
+                    self.reported.add(name)
             case act.SetFinalizer(present):
                 self.finalizers = (FINALIZER,) if present else ()
             case act.EmitEvent():

@@ -22,6 +22,9 @@ ANNOTATION_RELEASED = f"{GROUP}/released"
 ANNOTATION_BYPASS = f"{GROUP}/bypass"
 ANNOTATION_KEY = f"{GROUP}/key"
 ANNOTATION_RETRY = f"{GROUP}/retry"
+ANNOTATION_ATTEMPT = f"{GROUP}/attempt"
+ANNOTATION_IMAGE = f"{GROUP}/image"
+ANNOTATION_RELEASE = f"{GROUP}/release"
 ANNOTATION_RESOLVE = f"{GROUP}/resolve"
 
 REQUEST_TIMEOUT = 10.0  # seconds a call to the API server may take: far above its p99, far below a person's patience
@@ -34,6 +37,21 @@ BACKUP_FRESH = (
 POD_START_ALLOWANCE = 60.0  # seconds on top of spec.migration.timeout for pulling, mounting and taking the fence
 TTL_SUCCEEDED = 3600  # seconds that a successful Job and its log are kept
 TTL_FAILED = 7 * 24 * 3600  # seconds that a failed Job and its log are kept: somebody may be on leave
+REPORT_PATIENCE = (
+    60.0  # seconds after an attempt's end that its log may take to become readable; then there is no report
+)
+REPORT_RETRY = 5.0  # seconds between two tries of reading it
+REPORTS_KEPT = 10  # MigrationReports of each DatabaseMigration, as many as runs in its history: at most 2 MiB
+LOG_LIMIT = (
+    12 * 1024 * 1024
+)  # bytes of a log that are read for a report: above the 10 MiB at which kubelets begin a new file
+LOG_SILENCE = 45.0  # seconds without a byte until a followed log is asked for anew: an agent says something every 10 s
+LOG_RETRY = (1.0, 30.0)  # seconds until a log that broke off is asked for again, doubled each time
+LOG_LINES = (
+    1000  # lines a second that are read of a followed log: an agent writes a few; a flood is slowed down, not skipped
+)
+LOG_FAREWELL = 10.0  # seconds that a follower may still read after the migration's end, for the agent's last lines
+FOLLOWED_AT_ONCE = 50  # migrations whose logs are followed at the same time: a connection each, of the 100 of a client
 RUNNER_UID = 65532  # the numeric user of our images ("nonroot" of distroless images)
 
 LEASE_DURATION = 15.0  # seconds a lease is valid; the three numbers are those of client-go's leader election

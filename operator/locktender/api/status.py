@@ -126,6 +126,12 @@ class Run:
             self, steps=tuple(replace(step, job_uid=uid) if step.job == name else step for step in self.steps)
         )
 
+    def with_report(self, job: str, name: str) -> "Run":
+        """The run with the name of a MigrationReport noted in the step whose Job it is about."""
+        return replace(
+            self, steps=tuple(replace(step, report=name) if step.job == job else step for step in self.steps)
+        )
+
     def with_step(self, step: Step) -> "Run":
         """The run with one step's record replaced or appended."""
         if any(known.name == step.name for known in self.steps):

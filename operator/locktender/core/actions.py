@@ -56,6 +56,23 @@ class EnsureBackup:
 
 
 @dataclass(frozen=True)
+class StoreReport:
+    """Make the MigrationReport of an attempt that has ended, out of its agent's log. Best effort; nothing waits for it.
+
+    `restarted` says that the agent's container was started more than once, so that there is an earlier log too. `budget` is in seconds.
+    """
+
+    name: str
+    pod: str
+    run_id: str
+    attempt: int
+    image: str
+    release: str
+    budget: float | None = None
+    restarted: bool = False
+
+
+@dataclass(frozen=True)
 class ReleaseDeployment:
     """Open the gate for one Deployment, guarded by tests on its images and on the generation that was judged."""
 
@@ -88,4 +105,14 @@ class EmitEvent:
     deployment_uid: str = ""
 
 
-Action = EnsureJob | ClaimDatabase | ExpireJob | DeleteJob | EnsureBackup | ReleaseDeployment | SetFinalizer | EmitEvent
+Action = (
+    EnsureJob
+    | ClaimDatabase
+    | ExpireJob
+    | DeleteJob
+    | EnsureBackup
+    | StoreReport
+    | ReleaseDeployment
+    | SetFinalizer
+    | EmitEvent
+)

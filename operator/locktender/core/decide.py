@@ -12,7 +12,7 @@ from datetime import datetime
 from locktender.api.conditions import Reason
 from locktender.api.spec import HoldOrRelease, Spec
 from locktender.api.status import Outcome, Run, Status, Verdict, timestamp
-from locktender.core import gate, housekeeping, key, messages, resolve, runs, summary
+from locktender.core import gate, housekeeping, key, messages, report_due, resolve, runs, summary
 from locktender.core.actions import Action, EmitEvent, ExpireJob, ReleaseDeployment, SetFinalizer
 from locktender.core.observation import Observation
 from locktender.core.runs import AT_ONCE
@@ -74,15 +74,18 @@ def _with_the_rest(
 ) -> Decision:
     """What is done and told in every pass, whatever was decided."""
     status, actions = decision.status, decision.actions
+    reports = report_due.due(observation, now)
     actions = (
         *_finalizer(observation, spec, status),
         *actions,
         *_openings(observation, spec, actions),
-        *housekeeping.expired_jobs(observation, status),
+        *reports.actions,
+        *housekeeping.expired_jobs(observation, status, reports.awaited),
     )
     status = summary.standing(observation, spec, housekeeping.confirmed(observation, status), target, now)
     actions = (*actions, *housekeeping.gate_events(observation, spec, status, target))
-    return Decision(actions, status, decision.requeue)
+    wishes = [seconds for seconds in (decision.requeue, reports.requeue) if seconds is not None]
+    return Decision(actions, status, min(wishes, default=None))
 
 
 def _last_finalizer(observation: Observation) -> tuple[Action, ...]:

@@ -1,6 +1,7 @@
 """What is tidied and told in every pass, whatever else is decided: ended Jobs, the Job's own confirmation, Events at the gate."""
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import replace
 
 from locktender.api.conditions import ConditionType, Reason
@@ -13,14 +14,17 @@ from locktender.core.observation import GatedDeployment, JobState, Observation
 from locktender.settings import TTL_FAILED, TTL_SUCCEEDED
 
 
-def expired_jobs(observation: Observation, status: Status) -> tuple[Action, ...]:
-    """A time to live for every ended Job whose result is stored. Never before: a Job that is gone tells nothing."""
+def expired_jobs(observation: Observation, status: Status, awaited: Collection[str] = ()) -> tuple[Action, ...]:
+    """A time to live for every ended Job whose result is stored. Never before: a Job that is gone tells nothing.
+
+    `awaited` are those whose logs are still to be read.
+    """
     stored = {step.job for step in (observation.status.run.steps if observation.status.run else ()) if _ended(step)}
     current = {step.job for step in (status.run.steps if status.run else ())}
     active = status.run.id if status.run and status.run.active else None
     actions: list[Action] = []
     for job in observation.jobs.values():
-        if not job.ended or job.ttl is not None or job.deleting:
+        if not job.ended or job.ttl is not None or job.deleting or job.name in awaited:
             continue
         unsettled = job.name in current or (active is not None and job.run_id == active)
         if unsettled and job.name not in stored:

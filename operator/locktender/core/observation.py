@@ -80,6 +80,7 @@ class ContainerState:
     exit_code: int | None = None
     exit_reason: str = ""
     exit_message: str = ""
+    restarts: int = 0
 
     @property
     def started(self) -> bool:
@@ -120,6 +121,11 @@ class JobState:
     ttl: int | None = None
     deleting: bool = False
     run_id: str = ""
+    step: str = ""
+    """In lower case, as its label has it."""
+    attempt: int = 1
+    image: str = ""
+    release: str = ""
     pod: PodState | None = None
     counted: bool = False
     """The Job controller has counted the end of a pod: it does so before it lets the pod go, and before it says that the Job has ended."""

@@ -20,6 +20,7 @@ from locktender.core.actions import (
     ExpireJob,
     ReleaseDeployment,
     SetFinalizer,
+    StoreReport,
 )
 from locktender.core.observation import Claim, GatedDeployment, Observation, OpenedBy, Word
 from locktender.settings import FINALIZER
@@ -34,7 +35,7 @@ def onward(observation: Observation, status: Status, actions: Sequence[Action]) 
     finalizers = observation.finalizers
     for action in actions:
         match action:
-            case EmitEvent() | EnsureBackup():
+            case EmitEvent() | EnsureBackup() | StoreReport():
                 pass
             case ClaimDatabase():
                 claim = Claim.OURS

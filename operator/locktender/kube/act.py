@@ -18,12 +18,13 @@ from locktender.core.actions import (
     ExpireJob,
     ReleaseDeployment,
     SetFinalizer,
+    StoreReport,
 )
 from locktender.core.errors import ApiError, JobRefused, NameTaken, ReleaseRefused, Stale
 from locktender.core.key import claim_name
 from locktender.core.messages import job_refused, name_taken, release_forbidden, release_refused, untrusted
 from locktender.core.observation import Observation
-from locktender.kube import paths
+from locktender.kube import paths, reports
 from locktender.kube.client import Client
 from locktender.render import jobs
 from locktender.settings import (
@@ -66,7 +67,7 @@ class Actor:
         return self.settings.image_volumes is ImageVolumes.ALWAYS
 
     async def perform(self, observation: Observation, action: Action) -> str | None:
-        """Carry out one action; the uid of the Job for EnsureJob. Raises one of core/errors.py."""
+        """Carry out one action; the uid of the Job for EnsureJob, the name for StoreReport. Raises one of core/errors.py."""
         match action:
             case EnsureJob():
                 return await self._ensure_job(observation, action)
@@ -78,6 +79,8 @@ class Actor:
                 await self.client.delete(paths.jobs(observation.namespace, name), uid)
             case EnsureBackup():
                 await self._ensure_backup(observation, action)
+            case StoreReport():
+                return await reports.store(self.client, observation, action)
             case ReleaseDeployment():
                 await self._release(observation.namespace, action)
             case SetFinalizer(present):

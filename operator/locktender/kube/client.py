@@ -25,7 +25,7 @@ _PATCH_TYPES = {
     "merge": "application/merge-patch+json",
     "apply": "application/apply-patch+yaml",
 }
-_WATCH_TIMEOUT = aiohttp.ClientTimeout(sock_connect=REQUEST_TIMEOUT, sock_read=WATCH_DURATION + REQUEST_TIMEOUT)
+_HEADS = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _PAGE = 500  # objects a list asks for at a time: bounds memory on both sides
 
 
@@ -60,12 +60,12 @@ class Client:
                 return None
             raise
 
-    async def list(self, where: str, selector: str = "") -> list[JsonObject]:
-        """All objects that carry the labels, read from the store (never from a stale cache)."""
+    async def list(self, where: str, selector: str = "", *, heads: bool = False) -> list[JsonObject]:
+        """All objects that carry the labels, read from the store (never from a stale cache). With `heads` only their metadata."""
         items: list[JsonObject] = []
         query = {"limit": str(_PAGE), **({"labelSelector": selector} if selector else {})}
         while True:
-            answer = await self._call("GET", where, query)
+            answer = await self._call("GET", where, query, accept=_HEADS if heads else "application/json")
             items += answer.get("items") or []
             following = (answer.get("metadata") or {}).get("continue")
             if not following:
@@ -94,20 +94,23 @@ class Client:
         The field selector is what RBAC goes by when `list` and `watch` are granted for names only. ApiError when the server refuses.
         """
         query = {"watch": "true", "fieldSelector": f"metadata.name={name}", "timeoutSeconds": str(WATCH_DURATION)}
-        url = f"{where}?{urlencode(query)}"
+        async for _ in self.stream(f"{where}?{urlencode(query)}", WATCH_DURATION + REQUEST_TIMEOUT):
+            yield None
+
+    async def stream(self, url: str, silence: float, accept: str = "application/json") -> AsyncGenerator[bytes, None]:
+        """The bytes of an answer as they come, until the server ends it. ApiError when it refuses, breaks off, or says nothing for `silence` seconds."""
+        timeout = aiohttp.ClientTimeout(sock_connect=REQUEST_TIMEOUT, sock_read=silence)
         try:
             method, full_url, headers, *_ = await self._api.param_serialize(
-                "GET", url, header_params={"Accept": "application/json"}, auth_settings=["BearerToken"]
+                "GET", url, header_params={"Accept": accept}, auth_settings=["BearerToken"]
             )
-            response = await self._api.rest_client.request(
-                method, full_url, headers=headers, _request_timeout=_WATCH_TIMEOUT
-            )
-            if response.status >= 400:
-                answer = _decode(response.status, await response.read())
-                raise ApiError(response.status, str(answer.get("reason", "")), str(answer.get("message", "")))
-            async with response.response as stream:  # closed however this ends: it would never end by itself
-                async for _ in stream.content.iter_any():
-                    yield None
+            response = await self._api.rest_client.request(method, full_url, headers=headers, _request_timeout=timeout)
+            async with response.response as answer:  # closed however this ends: it may never end by itself
+                if response.status >= 400:
+                    refusal = _decode(response.status, await answer.read())
+                    raise ApiError(response.status, str(refusal.get("reason", "")), str(refusal.get("message", "")))
+                async for some in answer.content.iter_any():
+                    yield some
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ApiError(0, "Unreachable", f"GET {url}: {type(error).__name__}: {error}") from error
 
@@ -133,12 +136,13 @@ class Client:
         query: Mapping[str, str] | None = None,
         body: Any = None,
         content_type: str = "application/json",
+        accept: str = "application/json",
     ) -> JsonObject:
         url = where + (f"?{urlencode(query)}" if query else "")
         started = time.monotonic()
         outcome = "error"
         try:
-            status, data = await self._send(method, url, body, content_type)
+            status, data = await self._send(method, url, body, {"Accept": accept, "Content-Type": content_type})
             outcome = str(status)
             answer = _decode(status, data)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
@@ -150,8 +154,7 @@ class Client:
             raise ApiError(status, str(answer.get("reason", "")), str(answer.get("message", "")))
         return dict(answer)
 
-    async def _send(self, method: str, url: str, body: Any, content_type: str) -> tuple[int, bytes]:
-        headers = {"Accept": "application/json", "Content-Type": content_type}
+    async def _send(self, method: str, url: str, body: Any, headers: dict[str, str]) -> tuple[int, bytes]:
         method, full_url, headers, *_ = await self._api.param_serialize(
             method, url, header_params=headers, auth_settings=["BearerToken"]
         )

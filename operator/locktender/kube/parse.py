@@ -18,13 +18,17 @@ from locktender.core.observation import (
     Word,
 )
 from locktender.settings import (
+    ANNOTATION_ATTEMPT,
     ANNOTATION_BYPASS,
     ANNOTATION_HELD,
+    ANNOTATION_IMAGE,
     ANNOTATION_KEY,
+    ANNOTATION_RELEASE,
     ANNOTATION_RELEASED,
     LABEL_GATE,
     LABEL_OWNER,
     LABEL_RUN,
+    LABEL_STEP,
 )
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -122,6 +126,7 @@ def job(raw: dict[str, Any], pods: Iterable[dict[str, Any]]) -> JobState:
     """A Job of ours with its pod (the newest one, should there ever be two)."""
     meta, state = raw["metadata"], raw.get("status") or {}
     conditions = {item["type"]: item for item in state.get("conditions") or () if item.get("status") == "True"}
+    labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
     # FailureTarget and SuccessCriteriaMet come before the pods have ended; Failed and Complete come after.
     failed = conditions.get("Failed")
     uncounted = state.get("uncountedTerminatedPods") or {}
@@ -134,14 +139,18 @@ def job(raw: dict[str, Any], pods: Iterable[dict[str, Any]]) -> JobState:
     return JobState(
         name=meta["name"],
         uid=meta["uid"],
-        owner_uid=(meta.get("labels") or {}).get(LABEL_OWNER, ""),
+        owner_uid=labels.get(LABEL_OWNER, ""),
         created=statuses.moment(meta["creationTimestamp"]) if meta.get("creationTimestamp") else _EPOCH,
         complete="Complete" in conditions,
         failed=failed is not None,
         failure=f"{failed.get('reason', '')}: {failed.get('message', '')}" if failed else "",
         ttl=raw["spec"].get("ttlSecondsAfterFinished"),
         deleting=bool(meta.get("deletionTimestamp")),
-        run_id=(meta.get("labels") or {}).get(LABEL_RUN, ""),
+        run_id=labels.get(LABEL_RUN, ""),
+        step=labels.get(LABEL_STEP, ""),
+        attempt=int(told) if (told := annotations.get(ANNOTATION_ATTEMPT, "")).isdecimal() and len(told) < 6 else 1,
+        image=annotations.get(ANNOTATION_IMAGE, ""),
+        release=annotations.get(ANNOTATION_RELEASE, ""),
         pod=pod(newest) if newest is not None else None,
         counted=bool(state.get("failed") or state.get("succeeded") or any(uncounted.values())),
     )
@@ -183,4 +192,5 @@ def _container(raw: dict[str, Any]) -> ContainerState:
         exit_code=ended.get("exitCode"),
         exit_reason=ended.get("reason", ""),
         exit_message=ended.get("message", ""),
+        restarts=raw.get("restartCount", 0),
     )

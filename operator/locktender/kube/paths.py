@@ -16,6 +16,11 @@ def backups(namespace: str | None, name: str | None = None, subresource: str | N
     return path(OURS, namespace, "databasebackups", name, subresource)
 
 
+def reports(namespace: str | None, name: str | None = None) -> str:
+    """MigrationReports."""
+    return path(OURS, namespace, "migrationreports", name)
+
+
 def jobs(namespace: str | None, name: str | None = None) -> str:
     """Jobs."""
     return path("batch/v1", namespace, "jobs", name)
@@ -24,6 +29,11 @@ def jobs(namespace: str | None, name: str | None = None) -> str:
 def pods(namespace: str | None) -> str:
     """Pods."""
     return path("v1", namespace, "pods")
+
+
+def log(namespace: str, pod: str) -> str:
+    """The log of a pod."""
+    return path("v1", namespace, "pods", pod, "log")
 
 
 def deployments(namespace: str | None, name: str | None = None) -> str:

@@ -8,7 +8,15 @@ from locktender.core.key import spec_hash
 from locktender.core.steps import backup, migrate
 from locktender.render import pods
 from locktender.render.names import labels
-from locktender.settings import BACKUP_TIMEOUT, GROUP, POD_START_ALLOWANCE, Settings
+from locktender.settings import (
+    ANNOTATION_ATTEMPT,
+    ANNOTATION_IMAGE,
+    ANNOTATION_RELEASE,
+    BACKUP_TIMEOUT,
+    GROUP,
+    POD_START_ALLOWANCE,
+    Settings,
+)
 
 ANNOTATION_SPEC = f"{GROUP}/spec-hash"
 
@@ -36,7 +44,12 @@ def job(
             "name": action.name,
             "namespace": namespace,
             "labels": step_labels,
-            "annotations": {ANNOTATION_SPEC: spec_hash(action.spec)},
+            "annotations": {
+                ANNOTATION_SPEC: spec_hash(action.spec),
+                ANNOTATION_ATTEMPT: str(action.attempt),
+                ANNOTATION_IMAGE: action.image,
+                ANNOTATION_RELEASE: action.release,
+            },
         },
         "spec": {
             "backoffLimit": 0,

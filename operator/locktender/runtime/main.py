@@ -13,11 +13,13 @@ from locktender.core.errors import ApiError
 from locktender.kube import client, paths
 from locktender.kube.act import Actor
 from locktender.runtime import watch, webhook_ca
+from locktender.runtime.followers import Followers
 from locktender.runtime.guard import Guard
 from locktender.runtime.http import Health, serve
 from locktender.runtime.lease import Elector, LeadershipLost
 from locktender.runtime.queue import WorkQueue
 from locktender.runtime.reconciler import Reconciler
+from locktender.runtime.reporter import Reporter
 from locktender.settings import LEASE_DURATION, LEASE_RENEW_DEADLINE, GuardMode, Settings, SettingsError, read
 from locktender.telemetry.metrics import Metrics
 
@@ -103,8 +105,17 @@ async def _work(actor: Actor, health: Health, metrics: Metrics, elector: Elector
     settings = actor.settings
     queue = WorkQueue(time.monotonic)
     metrics.gauge("locktender_queue_depth").set_function(lambda: len(queue))
-    reconciler = Reconciler(actor, queue, metrics, settings.namespaces, on_sign_of_life=health.sign_of_life)
-    async with asyncio.TaskGroup() as group:
+    followers, reporter = Followers(actor.client, metrics), Reporter(actor, queue)
+    reconciler = Reconciler(
+        actor,
+        queue,
+        metrics,
+        settings.namespaces,
+        on_sign_of_life=health.sign_of_life,
+        followers=followers,
+        reporter=reporter,
+    )
+    async with followers, reporter, asyncio.TaskGroup() as group:
         group.create_task(_or_fail(elector))
         for _ in range(settings.workers):
             group.create_task(reconciler.work())

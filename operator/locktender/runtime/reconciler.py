@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from locktender.api.conditions import Reason
 from locktender.api.status import Status
 from locktender.core import decide, housekeeping, messages, summary
-from locktender.core.actions import EmitEvent, EnsureBackup, EnsureJob, ReleaseDeployment
+from locktender.core.actions import EmitEvent, EnsureBackup, EnsureJob, ReleaseDeployment, StoreReport
 from locktender.core.errors import ApiError, JobProblem, LocktenderError, NameTaken, ReleaseRefused, Stale
 from locktender.core.observation import Claim, GatedDeployment, Observation, OpenedBy
 from locktender.core.onward import onward
@@ -19,7 +19,9 @@ from locktender.kube import observe, parse, paths
 from locktender.kube.act import Actor
 from locktender.kube.client import JsonObject
 from locktender.render.names import MANAGED_SELECTOR
+from locktender.runtime.followers import Followers
 from locktender.runtime.queue import Key, WorkQueue
+from locktender.runtime.reporter import Reporter
 from locktender.settings import EVENT_LIFETIME, LABEL_GATE, LABEL_MIGRATION, RESYNC_INTERVAL
 from locktender.telemetry import events
 from locktender.telemetry.metrics import Metrics
@@ -43,6 +45,8 @@ class Reconciler:
     namespaces: tuple[str, ...] = ()
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     on_sign_of_life: Callable[[], None] = lambda: None
+    followers: Followers | None = None
+    reporter: Reporter | None = None
     _waiting_for: dict[Key, set[Key]] = field(default_factory=dict)
     _known: set[Key] = field(default_factory=set)
 
@@ -144,6 +148,11 @@ class Reconciler:
         for action in decision.actions:
             if isinstance(action, EmitEvent):
                 continue
+            if isinstance(action, StoreReport):
+                report = self.reporter.made(observation, action) if self.reporter else ""
+                if report and status.run is not None:
+                    status = replace(status, run=status.run.with_report(action.name, report))
+                continue
             uid = await self.actor.perform(observation, action)
             if isinstance(action, EnsureJob) and status.run is not None and uid is not None:
                 status = replace(status, run=status.run.with_job(action.name, uid))
@@ -167,6 +176,8 @@ class Reconciler:
                     ready.message,
                 )
         self.metrics.show(observation, status)
+        if self.followers:
+            self.followers.see(observation, status)
         if status.run is None or not status.run.active:
             for waiting in self._waiting_for.pop((observation.namespace, observation.name), ()):
                 self.queue.add(waiting)
@@ -175,6 +186,8 @@ class Reconciler:
         """No such DatabaseMigration: tell the Deployments that wait for it, once they have waited for a moment."""
         if (namespace, name) in self._known:
             self._known.discard((namespace, name))
+            if self.followers:
+                self.followers.gone((namespace, name))
             self.metrics.forget(namespace, name)
         for raw in await observe.gated_deployments(self.actor.client, namespace, name):
             deployment = parse.deployment(raw)

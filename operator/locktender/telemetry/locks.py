@@ -4,6 +4,11 @@ Gauges are removed when the migration ends. Counters stay until its resource is 
 be gone before it is scraped.
 """
 
+from collections.abc import Mapping
+
+from prometheus_client import Counter, Gauge
+
+from locktender.core.agent_facts import Sample, Stop
 from locktender.telemetry.metric import Kind, Metric
 
 _RESOURCE = ("namespace", "migration")
@@ -75,3 +80,54 @@ LOCK_METRICS: tuple[Metric, ...] = (
         "Sessions of migrations that the agent has cancelled or terminated, by cause.",
     ),
 )
+
+
+class LockSeries:
+    """The series of one running migration. Used by one follower of its agent's log; `end` takes the gauges away."""
+
+    def __init__(
+        self, gauges: Mapping[str, Gauge], counters: Mapping[str, Counter], namespace: str, migration: str
+    ) -> None:
+        self._gauges, self._counters = gauges, counters
+        self._resource = (namespace, migration)
+        self._modes: set[str] = set()
+        self._counted: dict[str, float] = {}
+
+    def sample(self, sample: Sample) -> None:
+        """How things stand now."""
+        for name, value in (
+            ("locktender_blocked_sessions", sample.blocked),
+            ("locktender_longest_wait_seconds", sample.worst_wait),
+            ("locktender_own_wait_seconds", sample.own_wait),
+            ("locktender_blockers", sample.blockers),
+            ("locktender_wal_bytes", sample.wal_bytes),
+            ("locktender_replication_lag_bytes", sample.lag_bytes),
+            ("locktender_replication_lag_seconds", sample.lag_seconds),
+        ):
+            self._gauges[name].labels(*self._resource).set(value)
+        waits = dict(sample.waits)
+        self._modes |= waits.keys()
+        for mode in self._modes:
+            self._gauges["locktender_waiting_sessions"].labels(*self._resource, mode).set(waits.get(mode, 0))
+        self._count("locktender_blocked_seconds", sample.blocked_seconds)
+        self._count("locktender_deadlocks", sample.deadlocks)
+
+    def stopped(self, stop: Stop) -> None:
+        """A session of the migration was cancelled or terminated."""
+        self._counters["locktender_cancellations"].labels(*self._resource, stop.why).inc()
+
+    def end(self) -> None:
+        """The migration is over."""
+        for metric in LOCK_METRICS:
+            if metric.kind is Kind.GAUGE:
+                namespace, migration = self._resource
+                self._gauges[metric.name].remove_by_labels({"namespace": namespace, "migration": migration})
+
+    def _count(self, name: str, total: float) -> None:
+        """Raise a counter to what the agent has counted since the migration began; an agent that was restarted begins at nought.
+
+        A controller that takes over in the middle shows the whole at once, as the one before it did: Prometheus sees no step.
+        """
+        before = self._counted.get(name, 0.0)
+        self._counters[name].labels(*self._resource).inc(total - before if total >= before else total)
+        self._counted[name] = total

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from locktender.api.status import Outcome, Run, Status, Step, StepState, moment
 from locktender.core import passage
 from locktender.core.observation import Observation
-from locktender.telemetry.locks import LOCK_METRICS
+from locktender.telemetry.locks import LOCK_METRICS, LockSeries
 from locktender.telemetry.metric import LONG_BUCKETS, SHORT_BUCKETS, Kind, Metric
 
 _RESOURCE = ("namespace", "migration")
@@ -241,6 +241,10 @@ class Metrics:
     def backup_stored(self, observation: Observation, size: int) -> None:
         """The size of a fresh backup in bytes."""
         self._gauges["locktender_backup_size_bytes"].labels(observation.namespace, observation.name).set(size)
+
+    def locks(self, namespace: str, name: str) -> LockSeries:
+        """The series of a migration that runs."""
+        return LockSeries(self._gauges, self._counters, namespace, name)
 
     def _show_step(self, labels: tuple[str, str], run: Run | None) -> None:
         gauge = self._gauges["locktender_step"]

@@ -475,6 +475,8 @@ def test_a_job_gets_a_time_to_live_only_when_its_result_is_stored() -> None:
     world.step()
     assert world.job("Migrate").ttl is None
     world.step()
+    assert world.job("Migrate").ttl is None  # its log is being read
+    world.step()
     assert world.job("Migrate").ttl == TTL_FAILED
 
 
