@@ -1,6 +1,7 @@
 """The resource definitions on a real API server: every rule refuses its bad example with its own sentence, and accepts a good one."""
 
 import copy
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,24 @@ BAD: dict[str, tuple[Body, str]] = {
         {"migration.pod.annotations": {"locktender.dev/key": "x"}},
         "are set by Locktender, remove them from pod.annotations",
     ),
+    "an annotation that loosens AppArmor": (
+        {"migration.pod.annotations": {"container.apparmor.security.beta.kubernetes.io/migrate": "unconfined"}},
+        "the restricted security context cannot be changed: remove the AppArmor annotation",
+    ),
+    "two sources of one variable": (
+        {
+            "migration.pod.env": [
+                {
+                    "name": "A",
+                    "valueFrom": {
+                        "secretKeyRef": {"name": "s", "key": "k"},
+                        "fieldRef": {"fieldPath": "metadata.name"},
+                    },
+                }
+            ]
+        },
+        "set exactly one of secretKeyRef, configMapKeyRef, fieldRef and resourceFieldRef in valueFrom",
+    ),
     "an unknown field of the pod": (
         {"migration.pod.hostNetwork": True},
         'unknown field "spec.migration.pod.hostNetwork"',
@@ -341,6 +360,25 @@ def test_every_rule_has_a_bad_example() -> None:
 def test_everything_of_unknown_size_has_a_bound() -> None:
     unbounded = [place for file in _files() for place in _unbounded(_schema(file), file.stem)]
     assert unbounded == []
+
+
+def test_nothing_can_be_nested_without_end(kubectl: Kubectl) -> None:
+    """A list of all DatabaseMigrations is parsed whole: one of any depth would stop the operator for everybody."""
+    open_ended = [
+        file.stem
+        for file in _files()
+        for schema in _walk(_schema(file))
+        if schema.get("x-kubernetes-preserve-unknown-fields")
+    ]
+    assert open_ended == []
+    deep = '{"a":' * 5000 + "1" + "}" * 5000
+    body = json.dumps(migration({"migration.pod.env": [{"name": "A", "valueFrom": {"secretKeyRef": "HERE"}}]}, "deep"))
+    reference = '{"name": "s", "key": "k", "more": ' + deep + "}"
+    kubectl("create", "--validate=false", body=body.replace('"HERE"', reference))
+    stored = kubectl.json("get", "databasemigration", "deep")
+    assert stored["spec"]["migration"]["pod"]["env"] == [
+        {"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}
+    ]
 
 
 def test_defaults(kubectl: Kubectl) -> None:

@@ -22,7 +22,9 @@ _NAMED = re.compile(
 # What PostgreSQL adds to an error can hold values of rows: the lines DETAIL, CONTEXT and STATEMENT, and two well-known sentences.
 _ROW_LINES = re.compile(r"^.*\b(?:DETAIL|CONTEXT|STATEMENT|QUERY):.*$", re.MULTILINE)
 _ROW_VALUES = re.compile(r"(?P<head>Failing row contains |Key \([^)]*\)=)\(.*?\)(?=\.|\s|$)", re.DOTALL)
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+# Control characters; what turns the direction of a line, so that it reads as something else; and halves of surrogate pairs, which no API
+# server gives back as they were sent.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def redact(text: str) -> str:
@@ -53,6 +55,10 @@ def one_line(text: str, limit: int) -> str:
 
 
 # The release as a whole
+
+
+def unreadable_spec(problem: str) -> str:
+    return f"The spec is not of the shape of the resource definition ({problem}): apply the newest crds/, then the resource again."
 
 
 def awaiting_deployment(name: str) -> str:

@@ -4,6 +4,7 @@ What pods print is untrusted input: anything that is not exactly of the expected
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,7 +28,21 @@ BACKUP_FACTS: Mapping[str, type] = {
     "verification": str,
     "tables": int,
 }
-_LONGEST_FACT = 512  # characters; matches maxLength of the DatabaseBackup's fields
+_LONGEST_FACT = 253  # characters; matches maxLength of the DatabaseBackup's fields
+_LARGEST = 2**53  # above it a JSON number is not exact any more
+_TIME = re.compile(
+    r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,9})?(Z|[+-][01]\d:[0-5]\d)",
+    re.ASCII,
+)
+_HASH = re.compile(r"[0-9a-f]{64}")
+_EXACTLY = {
+    "startedAt": _TIME,
+    "finishedAt": _TIME,
+    "sha256": _HASH,
+    "rawSha256": _HASH,
+    "verification": re.compile("Decoded"),
+}
+_REASON = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -47,12 +62,12 @@ def parse(text: str) -> Report | None:
     """The report in a termination message, None when there is none."""
     try:
         raw = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(raw, dict) or raw.get("outcome") not in ("Succeeded", "Failed", "Waiting"):
         return None
     reason = raw.get("reason")
-    if not isinstance(reason, str) or not reason.isalnum() or len(reason) > 64:
+    if not isinstance(reason, str) or not _REASON.fullmatch(reason):
         return None
     applied = raw.get("appliedCount")
     return Report(
@@ -61,7 +76,7 @@ def parse(text: str) -> Report | None:
         reason=reason,
         message=messages.untrusted(str(raw.get("message", ""))),
         backup=_facts(raw.get("backup")),
-        applied=applied if isinstance(applied, int) else None,
+        applied=applied if _is_count(applied) else None,
         version=messages.untrusted(str(raw.get("version", "")))[:64],
     )
 
@@ -73,7 +88,14 @@ def _facts(raw: Any) -> Mapping[str, str | int]:
     facts: dict[str, str | int] = {}
     for name, kind in BACKUP_FACTS.items():
         value = raw.get(name)
-        if not isinstance(value, kind) or isinstance(value, bool):
+        if kind is int and _is_count(value):
+            facts[name] = value
+        elif kind is str and isinstance(value, str) and (name not in _EXACTLY or _EXACTLY[name].fullmatch(value)):
+            facts[name] = messages.fit(value, _LONGEST_FACT)
+        else:
             return {}
-        facts[name] = value if isinstance(value, int) else str(value)[:_LONGEST_FACT]
     return facts
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST

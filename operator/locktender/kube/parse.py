@@ -1,12 +1,13 @@
 """API objects into observation types. Dicts end here."""
 
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 from locktender.api import spec as specs
 from locktender.api import status as statuses
-from locktender.core import passage
+from locktender.core import messages, passage
 from locktender.core.errors import UnreadableStatus
 from locktender.core.observation import (
     ContainerImage,
@@ -40,13 +41,15 @@ def spec(raw: dict[str, Any]) -> specs.Spec | str:
         return specs.parse(raw.get("spec") or {})
     except specs.SpecError as problem:
         return str(problem)
+    except (TypeError, ValueError, KeyError, AttributeError, RecursionError) as problem:
+        return messages.unreadable_spec(type(problem).__name__)
 
 
 def status(raw: dict[str, Any]) -> statuses.Status:
     """The stored status. Raises UnreadableStatus: one that a newer version wrote must be neither guessed nor overwritten."""
     try:
         return statuses.from_json(raw.get("status") or {})
-    except (TypeError, ValueError, KeyError, AttributeError) as problem:
+    except (TypeError, ValueError, KeyError, AttributeError, RecursionError) as problem:
         raise UnreadableStatus(
             f"the stored status cannot be read ({problem}); was it written by a newer version?"
         ) from problem
@@ -143,7 +146,7 @@ def job(raw: dict[str, Any], pods: Iterable[dict[str, Any]]) -> JobState:
         created=statuses.moment(meta["creationTimestamp"]) if meta.get("creationTimestamp") else _EPOCH,
         complete="Complete" in conditions,
         failed=failed is not None,
-        failure=f"{failed.get('reason', '')}: {failed.get('message', '')}" if failed else "",
+        failure=messages.untrusted(f"{failed.get('reason', '')}: {failed.get('message', '')}") if failed else "",
         ttl=raw["spec"].get("ttlSecondsAfterFinished"),
         deleting=bool(meta.get("deletionTimestamp")),
         run_id=labels.get(LABEL_RUN, ""),
@@ -171,12 +174,17 @@ def pod(raw: dict[str, Any]) -> PodState:
     return PodState(
         name=raw["metadata"]["name"],
         phase=state.get("phase", "Pending"),
-        reason=state.get("reason", ""),
+        reason=_word(state.get("reason", "")),
         message=state.get("message", ""),
         unschedulable=unschedulable,
         interrupted=bool(raw["metadata"].get("deletionTimestamp")) or disrupted,
         containers=tuple(_container(item) for item in reported),
     )
+
+
+def _word(text: str) -> str:
+    """A reason as kubelets write them; anything else is none. It goes into our own status, which takes nothing longer."""
+    return text if re.fullmatch(r"[A-Za-z][A-Za-z0-9]{0,63}", text) else ""
 
 
 def _container(raw: dict[str, Any]) -> ContainerState:
@@ -190,7 +198,7 @@ def _container(raw: dict[str, Any]) -> ContainerState:
         waiting_reason=waiting.get("reason", ""),
         waiting_message=waiting.get("message", ""),
         exit_code=ended.get("exitCode"),
-        exit_reason=ended.get("reason", ""),
+        exit_reason=_word(ended.get("reason", "")),
         exit_message=ended.get("message", ""),
         restarts=raw.get("restartCount", 0),
     )

@@ -19,6 +19,8 @@ from locktender.settings import (
 )
 
 ANNOTATION_SPEC = f"{GROUP}/spec-hash"
+# Ends of the domains that nobody else may set: AppArmor's annotation speaks for the container's securityContext.
+NOT_THEIRS = (GROUP, "apparmor.security.beta.kubernetes.io", "seccomp.security.alpha.kubernetes.io")
 
 
 def job(
@@ -63,10 +65,10 @@ def job(
                 "metadata": {
                     "labels": {**_safe(extra.get("labels")), **step_labels},
                     "annotations": {
-                        "kubectl.kubernetes.io/default-container": container,
                         # Whoever drains nodes should wait for a migration rather than stop it.
                         "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
                         **_safe(extra.get("annotations")),
+                        "kubectl.kubernetes.io/default-container": container,
                     },
                 },
                 "spec": {**pod, "activeDeadlineSeconds": int(deadline)},
@@ -76,8 +78,8 @@ def job(
 
 
 def _safe(extra: Any) -> dict[str, str]:
-    """A person's own labels or annotations, except those of our domain."""
-    return {name: value for name, value in (extra or {}).items() if not name.split("/")[0].endswith(GROUP)}
+    """A person's own labels or annotations, except those of our domain and those that loosen a container's confinement."""
+    return {name: value for name, value in (extra or {}).items() if not name.split("/")[0].endswith(NOT_THEIRS)}
 
 
 def backup_object(

@@ -138,7 +138,7 @@ def _sql_container(frame: Frame, *, image_volumes: bool) -> tuple[dict[str, Any]
     copy = {
         "name": "copy-migrations",
         "image": frame.action.image,
-        "command": ["cp", "-R", f"/{path.strip('/')}/.", f"{FILES_DIR}/"],
+        "command": ["cp", "-R", _literal(f"/{path.strip('/')}/."), f"{FILES_DIR}/"],
         "securityContext": _SECURE,
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "resources": container["resources"],
@@ -178,7 +178,7 @@ def _application_container(frame: Frame) -> dict[str, Any]:
         container["volumeMounts"] = [{"name": "run", "mountPath": RUN_DIR, "readOnly": True}]
     elif extra.get("runAsUser") is not None:
         security["runAsUser"] = extra["runAsUser"]
-    own = list(extra.get("env") or [])
+    own = [item for item in extra.get("env") or [] if item["name"] != spec.url_env and not _is_ours(item["name"])]
     theirs = {item["name"] for item in own}
     container["env"] += [item for item in _values(told) if item["name"] not in theirs] + own
     for name in ("resources", "envFrom"):
@@ -244,8 +244,18 @@ def _url(variable: str, spec: Spec) -> dict[str, Any]:
 
 
 def _values(pairs: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Literal values. The kubelet expands $(NAME); a doubled dollar keeps a value as it is."""
-    return [{"name": name, "value": value.replace("$(", "$$(")} for name, value in pairs.items()]
+    """Literal values, whatever they hold."""
+    return [{"name": name, "value": _literal(value)} for name, value in pairs.items()]
+
+
+def _literal(text: str) -> str:
+    """The kubelet turns $(NAME) into a variable's value and $$ into $: with every dollar doubled, a text stays as it is."""
+    return text.replace("$", "$$")
+
+
+def _is_ours(variable: str) -> bool:
+    """The CRD refuses these names; a spec that an older one let in sets none of them either."""
+    return variable.startswith("LOCKTENDER_")
 
 
 def _milliseconds(seconds: float) -> str:
