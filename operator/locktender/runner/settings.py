@@ -64,8 +64,32 @@ FENCE_PATIENCE = 5.0  # seconds until a database held by another is given up
 FENCE_PAUSE = 0.2  # seconds between two tries
 FENCE_WAIT = 60.0  # seconds agent-wait waits
 FENCE_POLL = 0.02  # seconds between two looks of agent-wait: it adds to every migration's start
-HEARTBEAT = 5.0  # seconds between two signs of life on the fence's connection
+END_LOCK_TIMEOUT = 5000  # milliseconds for recording the end: a person may look at the row just then
 RETAKE_PAUSE = 0.2  # seconds between two tries to take a lost fence again
+
+# Lock budget, in seconds
+LOCK_BUDGET = 2.0  # longest wait of another session because of the migration; people notice from about there on
+MIGRATION_TIMEOUT = 1800.0  # the whole migration
+LOOK = 0.1  # between two looks at the locks while nobody waits because of the migration
+LOOK_CLOSE = 0.05  # between two looks while somebody does: waits end between looks, so this is how exact their ends are
+LOOK_COST = (
+    0.0002  # added for each lock on the server: a look costs the server about 1 us a lock, so this keeps it below 1 %
+)
+LOOK_SHARE = 0.25  # of the budget: the longest pause, so that a wait is seen long before its budget is spent
+LOOK_PATIENCE = 3.0  # looks may fail for this long until the migration counts as unguarded
+SESSIONS_EVERY = 1.0  # between two lists of the sessions, if nothing unknown shows up before
+BUDGET_LEAD = (
+    0.05  # a cancel begins this much before the budget is spent: it has to travel, and the transaction to roll back
+)
+CANCEL_GRACE = 0.1  # after which a session that still blocks others is terminated
+OWN_GRACE = 1.0  # the same for a session that only hurts itself
+LOST_PAUSE = 0.2  # between two rounds of terminating a migration that ran unguarded
+SAMPLE_BUSY, SAMPLE_QUIET = 1.0, 10.0  # between two sample lines with and without sessions of the migration
+DATABASE_SIZE_EVERY = 10.0  # the server looks at each file of the database for it
+AGENT_LOCK_TIMEOUT, AGENT_STATEMENT_TIMEOUT = 500, 2000  # milliseconds: a look that hangs sees nothing
+LINES_LIMIT = 500  # lines of each kind of wait; what is beyond is counted
+QUERY_LIMIT = 200  # characters of a statement in a line
+QUERY_READ = 2048  # characters of a statement that are read from the server
 
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|h|m|s))+")

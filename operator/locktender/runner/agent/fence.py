@@ -17,7 +17,7 @@ from psycopg.rows import dict_row
 
 from locktender.runner.connect import Connection
 from locktender.runner.errors import FenceError, Reason
-from locktender.runner.settings import FENCE_PATIENCE, FENCE_PAUSE, LOCK_CLASS, LOCK_FENCE, Identity
+from locktender.runner.settings import END_LOCK_TIMEOUT, FENCE_PATIENCE, FENCE_PAUSE, LOCK_CLASS, LOCK_FENCE, Identity
 
 _TAKE = """
     INSERT INTO locktender.runs (run_id, step, attempt, pod_uid, state, backend_pid, migration, release)
@@ -92,7 +92,7 @@ def release(connection: Connection, holder: Holder) -> None:
     """Mark our row ended; closing the session releases the lock."""
     query = f"UPDATE locktender.runs SET state = 'ended', ended_at = now() WHERE {_MINE}"  # noqa: S608
     with connection.transaction():
-        connection.execute("SET TRANSACTION READ WRITE")
+        connection.execute(f"SET TRANSACTION READ WRITE; SET LOCAL lock_timeout = '{END_LOCK_TIMEOUT}ms'".encode())
         connection.execute(query.encode(), holder.key)
 
 

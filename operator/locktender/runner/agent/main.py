@@ -1,8 +1,10 @@
-"""`locktender runner agent`: the sidecar of a migration. Take the fence, say so, hold it until SIGTERM, record the end.
+"""`locktender runner agent`: the sidecar of a migration. Take the fence, say so, guard the migration until SIGTERM, record the end.
 
 start --taken--> holding --SIGTERM--> row ended, exit 0
-  |                 '--session lost--> take again at once, for as long as it takes
+  |                 '--session lost--> stop the migration, take again at once, for as long as it takes
   '--refused--> gave-up, termination message, exit 1 or 75
+
+The guard (watch.py) is imported when the migration may start already: nothing of it is in the way of a release.
 """
 
 import os
@@ -13,15 +15,19 @@ import sys
 import time
 import uuid
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 
 from locktender.runner import journal, ledger, redact, termination
-from locktender.runner.agent import fence, marks
+from locktender.runner.agent import fence, marks, sessions
+from locktender.runner.agent.limits import Limits
 from locktender.runner.connect import Connection, Target, connect, parse, require_direct
 from locktender.runner.errors import Outcome, Reason, RunnerError, classify
-from locktender.runner.settings import EXIT_DONE, EXIT_FAILED, EXIT_TRY_LATER, HEARTBEAT, RETAKE_PAUSE, Identity
+from locktender.runner.settings import EXIT_DONE, EXIT_FAILED, EXIT_TRY_LATER, RETAKE_PAUSE, Identity
+
+if TYPE_CHECKING:
+    from locktender.runner.agent.watch import Watch
 
 
 def main() -> int:
@@ -32,20 +38,25 @@ def main() -> int:
         return code
     stop = _Stop()
     try:
-        target, holder = parse(), _holder()
+        target, holder, limits = parse(), _holder(), Limits.from_environment()
         marks.folder().mkdir(mode=0o700, parents=True, exist_ok=True)
         if marks.held().exists():
-            return _restarted(target, holder, stop)
+            return _restarted(target, holder, stop, limits)
         connection = _first(target, holder)
         _require_wanted(connection, holder, stop)
+        baseline = sessions.baseline(connection)
         marks.write_access(target.url(), target.password)
-        marks.mark_held()
+        marks.mark_held(vars(baseline))
+        held = time.monotonic()
     except Exception as problem:  # noqa: BLE001  # whatever it is, the migration must not start in this pod
         return _give_up(problem)
     journal.say(
         "held", "the fence is held; the migration may start", run=holder.identity.run, attempt=holder.identity.attempt
     )
-    return _hold(connection, target, holder, stop)
+    watch = _watch(holder, limits, baseline, held)
+    with suppress(psycopg.Error):  # a lost session shows again at once
+        watch.open(connection)
+    return _hold(connection, target, holder, stop, watch)
 
 
 class _Stopped(Exception):  # not an error: a request
@@ -81,17 +92,6 @@ def _holder() -> fence.Holder:
     return fence.Holder(identity, identity.pod_uid or str(uuid.uuid4()))
 
 
-def _restarted(target: Target, holder: fence.Holder, stop: _Stop) -> int:
-    """The agent's container was restarted while this pod's migration may be running: there is no giving up any more."""
-    journal.say("restarted", "the agent was restarted in its pod; taking the fence again")
-    connection = _again(target, holder, stop)
-    if connection is None:
-        return _end(None, target, holder)
-    journal.say("held", "the fence is held again")
-    marks.write_access(target.url(), target.password)
-    return _hold(connection, target, holder, stop)
-
-
 def _first(target: Target, holder: fence.Holder) -> Connection:
     """The session that holds the fence. Raises RunnerError."""
     connection = connect(target, _name(holder))
@@ -104,33 +104,64 @@ def _first(target: Target, holder: fence.Holder) -> Connection:
     return connection
 
 
-def _hold(connection: Connection, target: Target, holder: fence.Holder, stop: _Stop) -> int:
+def _restarted(target: Target, holder: fence.Holder, stop: _Stop, limits: Limits) -> int:
+    """The agent's container was restarted while this pod's migration may be running: there is no giving up any more.
+
+    Nobody held the fence meanwhile, so what runs is stopped, as after a lost session.
+    """
+    journal.say("restarted", "the agent was restarted in its pod; taking the fence again")
+    watch = _watch(holder, limits, sessions.Baseline(**marks.held_facts()), time.monotonic())
+    watch.lost = True
+    connection = _again(target, holder, stop, watch)
+    if connection is None:
+        return _end(None, target, holder, watch)
+    journal.say("held", "the fence is held again")
+    marks.write_access(target.url(), target.password)
+    return _hold(connection, target, holder, stop, watch)
+
+
+def _watch(holder: fence.Holder, limits: Limits, baseline: sessions.Baseline, held: float) -> "Watch":
+    """The guard of this pod's migration."""
+    from locktender.runner.agent.watch import Watch
+
+    addresses = [each for each in os.environ.get("LOCKTENDER_POD_IPS", "").split(",") if each]
+    return Watch(limits, holder.identity.run, addresses, baseline, held)
+
+
+def _hold(connection: Connection, target: Target, holder: fence.Holder, stop: _Stop, watch: "Watch") -> int:
     """Until SIGTERM."""
+    from locktender.runner.agent.watch import Unguarded
+
     current: Connection | None = connection
     while not stop.asked and current is not None:
         try:
-            select.select([stop.socket.fileno(), current.fileno()], [], [], HEARTBEAT)
-            if not stop.asked:
-                current.execute("SELECT 1")
-        except (psycopg.Error, OSError) as problem:
+            pause = watch.look(current)
+            select.select([stop.socket.fileno(), current.fileno()], [], [], pause)
+        except (psycopg.Error, OSError, Unguarded) as problem:
             said = redact.text(str(problem).split("\n", maxsplit=1)[0])
-            journal.say("lost", f"the fence's session was lost ({said}); taking it again")
+            journal.say("lost", f"the fence's session was lost ({said}); taking it again", at=round(watch.at, 3))
+            watch.lost = True
             with suppress(psycopg.Error):
                 current.close()
-            current = _again(target, holder, stop)
+            current = _again(target, holder, stop, watch)
             if current is not None:
-                journal.say("held", "the fence is held again")
-    return _end(current, target, holder)
+                journal.say("held", "the fence is held again", at=round(watch.at, 3))
+    return _end(current, target, holder, watch)
 
 
-def _again(target: Target, holder: fence.Holder, stop: _Stop) -> Connection | None:
-    """The fence taken once more by its own pod, however long the server needs; None when SIGTERM came first."""
+def _again(target: Target, holder: fence.Holder, stop: _Stop, watch: "Watch") -> Connection | None:
+    """The fence taken once more by its own pod, however long the server needs; None when SIGTERM came first.
+
+    What ran unguarded is stopped as soon as there is a session, with the fence or without.
+    """
     told = ""
     connection: Connection | None
     while not stop.asked:
         connection = None
         try:
             connection = connect(target, _name(holder), patience=0)
+            watch.use(sessions.baseline(connection).pid)
+            watch.stop_everything(connection)
             fence.take(connection, holder, override=False, patience=0)
         except (RunnerError, psycopg.Error) as problem:
             if connection is not None:
@@ -145,21 +176,21 @@ def _again(target: Target, holder: fence.Holder, stop: _Stop) -> Connection | No
     return None
 
 
-def _end(connection: Connection | None, target: Target, holder: fence.Holder) -> int:
+def _end(connection: Connection | None, target: Target, holder: fence.Holder, watch: "Watch") -> int:
     """Record the end. If that fails the row stays `running`: the next attempt will ask a person."""
     marks.remove_access()
+    locks = {"locks": watch.close(connection)}
     try:
         fence.release(connection or connect(target, _name(holder), patience=1), holder)
     except Exception as problem:  # noqa: BLE001  # the exit code tells
         failure = classify(problem)
-        termination.write(_report(Outcome.FAILED, failure.reason, failure.message))
+        termination.write(_report(Outcome.FAILED, failure.reason, failure.message) | locks)
         journal.say(
             "unrecorded", f"the end of this attempt could not be recorded: {failure.message}", reason=failure.reason
         )
         return EXIT_FAILED
-    termination.write(
-        _report(Outcome.SUCCEEDED, Reason.SUCCEEDED, "The fence was held until the end, which is recorded.")
-    )
+    said = "The fence was held until the end, which is recorded."
+    termination.write(_report(Outcome.SUCCEEDED, Reason.SUCCEEDED, said) | locks)
     journal.say("ended", "the end is recorded and the fence released")
     return EXIT_DONE
 

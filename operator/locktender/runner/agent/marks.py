@@ -58,9 +58,14 @@ def remove_access() -> None:
         (folder() / name).unlink(missing_ok=True)
 
 
-def mark_held() -> None:
-    """Let the migration's container start."""
-    _write(held(), "")
+def mark_held(facts: dict[str, Any]) -> None:
+    """Let the migration's container start. `facts` are for an agent that is restarted later."""
+    _write(held(), json.dumps(facts))
+
+
+def held_facts() -> dict[str, Any]:
+    """What was there when the fence was taken first."""
+    return dict(json.loads(held().read_bytes()))
 
 
 def _write(file: Path, content: str) -> None:
