@@ -27,6 +27,7 @@ COMMANDS = {
     "controller": "watch the cluster, hold rollouts at the gate, run backups and migrations (needs a Kubernetes account)",
     "gate-webhook": "answer the API server's questions at the gate: pause and mark (Kubernetes 1.30 to 1.35)",
     "release-all": "let everything go that is held at a gate; the chart runs it before it is uninstalled",
+    "report": "what a migration did to other sessions: as text, JSON or a page with a picture (your kubeconfig)",
     "runner": "the work inside a Job: backup, sql, agent; `locktender runner --help` lists them",
     "version": "print the version",
 }
@@ -40,8 +41,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, text in COMMANDS.items():
-        # A runner command parses the rest itself, so that its options stand beside its code.
-        commands.add_parser(name, help=text, description=text, add_help=name != "runner")
+        # These parse the rest themselves, so that their options stand beside their code.
+        commands.add_parser(name, help=text, description=text, add_help=name not in ("report", "runner"))
     return parser
 
 
@@ -52,6 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from locktender.runner.main import main as runner
 
         return runner(given[1:])
+    if given[:1] == ["report"]:
+        from locktender.cli.report import main as report
+
+        return report(given[1:])
     command = _parser().parse_args(given).command
     if command == "controller":
         from locktender.runtime.main import main as controller

@@ -176,6 +176,19 @@ def _decode(status: int, data: bytes) -> JsonObject:
     return answer if isinstance(answer, dict) else {"message": data.decode(errors="replace").strip()[:500]}
 
 
+class NotConfigured(Exception):
+    """There is neither a service account nor a usable kubeconfig."""
+
+
+async def default_namespace() -> str:
+    """The namespace of the kubeconfig's current context, `default` when it names none."""
+    try:
+        _, current = config.list_kube_config_contexts()
+    except ConfigException:
+        return "default"
+    return str(current["context"].get("namespace") or "default")
+
+
 async def connect(on_call: Callable[[str, str, float], None] | None = None) -> Client:
     """A client from the pod's service account, or from the kubeconfig. `on_call(method, code, seconds)` sees every call."""
     configuration = Configuration()
@@ -185,5 +198,8 @@ async def connect(on_call: Callable[[str, str, float], None] | None = None) -> C
     try:
         config.load_incluster_config(client_configuration=configuration)
     except ConfigException:
-        await config.load_kube_config(client_configuration=configuration)
+        try:
+            await config.load_kube_config(client_configuration=configuration)
+        except ConfigException as error:
+            raise NotConfigured(f"no cluster is configured: set KUBECONFIG ({error})") from error
     return Client(ApiClient(configuration), on_call)
