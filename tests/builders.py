@@ -266,9 +266,21 @@ class World:
         return self.pod_of("Backup", a_pod(ended("backup", 0, words)), complete=True)
 
     def migration_ends(self, code: int, words: str = "") -> World:
-        """The migration's container ends."""
+        """The migration's container ends; where it failed, the agent has ended after it and has seen nothing of note."""
+        return self.container_fails(code, words).agent_ends() if code else self.container_fails(code, words)
+
+    def container_fails(self, code: int, words: str = "") -> World:
+        """The migration's container ends, and the agent has not yet."""
         agent = ContainerState("agent", running=True)
         return self.pod_of("Migrate", a_pod(agent, ended("migrate", code, words)))
+
+    def agent_ends(self, words: str = "", **locks: Any) -> World:
+        """The agent ends; `locks` is what it measured, `words` stands for its whole termination message."""
+        message = words or report("Succeeded", "Succeeded", kind="agent", **({"locks": locks} if locks else {}))
+        pod = self.job("Migrate").pod
+        assert pod is not None
+        others = (state for state in pod.containers if state.name != "agent")
+        return self.pod_of("Migrate", replace(pod, containers=(ended("agent", 0, message), *others)))
 
     def condition(self, kind: str) -> tuple[str, str] | None:
         """A condition's status and reason."""

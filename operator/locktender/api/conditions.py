@@ -67,6 +67,11 @@ class Reason(StrEnum):
     INVALID_IMAGE = "InvalidImage"
     CONTAINER_START = "ContainerStart"
     TIMEOUT = "Timeout"
+    LOCK_BUDGET_EXCEEDED = "LockBudgetExceeded"
+    LOCK_TIMEOUT = "LockTimeout"
+    DEADLOCK = "Deadlock"
+    STATEMENT_TIMEOUT = "StatementTimeout"
+    LOST = "Lost"
     EVICTED = "Evicted"
     JOB_VANISHED = "JobVanished"
     NOT_RECORDED = "NotRecorded"
@@ -119,6 +124,11 @@ REASON_DOCS: dict[Reason, str] = {
     Reason.INVALID_IMAGE: "The image name is malformed.",
     Reason.CONTAINER_START: "The container runtime could not start the command.",
     Reason.TIMEOUT: "spec.migration.timeout passed.",
+    Reason.LOCK_BUDGET_EXCEEDED: "The migration made another session wait longer than spec.locks.budget and was stopped; tried again.",
+    Reason.LOCK_TIMEOUT: "The migration did not get a lock in time (spec.locks.maxWait, or its driver's lock_timeout); tried again.",
+    Reason.DEADLOCK: "PostgreSQL ended the migration's transaction to resolve a deadlock; tried again.",
+    Reason.STATEMENT_TIMEOUT: "A statement of the migration ran longer than spec.locks.statementTimeout.",
+    Reason.LOST: "The agent lost its session at the database, so what the migration had running was ended.",
     Reason.EVICTED: "The pod was evicted or preempted while it ran.",
     Reason.JOB_VANISHED: "The Job was deleted before its end was recorded.",
     Reason.NOT_RECORDED: "The pod is gone and its end was never seen.",

@@ -82,7 +82,8 @@ def _with_the_rest(
         *reports.actions,
         *housekeeping.expired_jobs(observation, status, reports.awaited),
     )
-    status = summary.standing(observation, spec, housekeeping.confirmed(observation, status), target, now)
+    status = housekeeping.measured(observation, housekeeping.confirmed(observation, status))
+    status = summary.standing(observation, spec, status, target, now)
     actions = (*actions, *housekeeping.gate_events(observation, spec, status, target))
     wishes = [seconds for seconds in (decision.requeue, reports.requeue) if seconds is not None]
     return Decision(actions, status, min(wishes, default=None))

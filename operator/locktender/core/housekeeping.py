@@ -7,10 +7,11 @@ from dataclasses import replace
 from locktender.api.conditions import ConditionType, Reason
 from locktender.api.spec import Spec
 from locktender.api.status import Status, Step, StepState
-from locktender.core import gate, messages, passage, past_the_gate
+from locktender.core import gate, locks, messages, passage, past_the_gate
 from locktender.core.actions import Action, EmitEvent, ExpireJob
 from locktender.core.key import Release
 from locktender.core.observation import GatedDeployment, JobState, Observation
+from locktender.core.steps import migrate
 from locktender.settings import TTL_FAILED, TTL_SUCCEEDED
 
 
@@ -49,6 +50,21 @@ def confirmed(observation: Observation, status: Status) -> Status:
         if step.state is StepState.SUCCEEDED and job.complete:
             run = run.with_step(replace(step, confirmed=True))
     return replace(status, run=run)
+
+
+def measured(observation: Observation, status: Status) -> Status:
+    """Note on the ended attempt of the migration what its agent measured. Its word may come after the verdict, which never waits for it."""
+    run = status.run
+    step = next((item for item in run.steps if item.name == migrate.NAME), None) if run else None
+    if run is None or step is None or not (_ended(step) or (step.state is StepState.WAITING and step.end_time)):
+        return status
+    job = observation.jobs.get(step.job or "")
+    if (step.locks is not None and step.locks.attempt == step.attempt) or job is None or step.job_uid != job.uid:
+        return status
+    summary = locks.agents_word(job)
+    if summary is None:
+        return status
+    return replace(status, run=run.with_step(replace(step, locks=locks.facts(summary, step.attempt))))
 
 
 def disputed(observation: Observation, status: Status) -> tuple[JobState, ...]:

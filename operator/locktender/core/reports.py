@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
-from locktender.core import messages
+from locktender.core import lock_summary, messages
 
 BACKUP_FACTS: Mapping[str, type] = {
     "id": str,
@@ -56,13 +56,14 @@ class Report:
     backup: Mapping[str, str | int] = field(default_factory=dict)
     applied: int | None = None
     version: str = ""
+    locks: lock_summary.LockSummary | None = None
 
 
 def parse(text: str) -> Report | None:
     """The report in a termination message, None when there is none."""
     try:
         raw = json.loads(text)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError):  # RecursionError: a thousand opening brackets
         return None
     if not isinstance(raw, dict) or raw.get("outcome") not in ("Succeeded", "Failed", "Waiting"):
         return None
@@ -77,6 +78,7 @@ def parse(text: str) -> Report | None:
         message=messages.untrusted(str(raw.get("message", ""))),
         backup=_facts(raw.get("backup")),
         applied=applied if _is_count(applied) else None,
+        locks=lock_summary.read(raw.get("locks")),
         version=messages.untrusted(str(raw.get("version", "")))[:64],
     )
 

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from locktender.api.conditions import Reason
 from locktender.api.spec import Spec
 from locktender.api.status import Outcome, Run, Step, StepState, moment, timestamp
-from locktender.core import messages, retry
+from locktender.core import locks, messages, retry
 from locktender.core.actions import Action, ClaimDatabase, DeleteJob, EmitEvent, EnsureJob, ExpireJob
 from locktender.core.evidence import Evidence, Finding, MainContainer, judge
 from locktender.core.key import Release, job_name
@@ -184,10 +184,17 @@ def wait_again(context: StepContext, record: Step, reason: str, message: str) ->
 
 def _next_attempt(context: StepContext, record: Step) -> StepResult:
     """After a wait: the next attempt when its time has come."""
-    due = moment(record.end_time or "") + timedelta(seconds=retry.wait_before_attempt(record.attempt + 1))
+    due = moment(record.end_time or "") + timedelta(seconds=_pause(context.run, record))
     if context.now < due and not context.retry_now:
         return StepResult(record, (), (due - context.now).total_seconds())
     return start_attempt(context, record, record.attempt + 1)
+
+
+def _pause(run: Run, record: Step) -> float:
+    """Seconds between the attempt that is over and the next."""
+    if record.reason in locks.RETRIED and record.lock_failures:
+        return retry.wait_for_locks(run.id, record.lock_failures)
+    return retry.wait_before_attempt(record.attempt + 1)
 
 
 def took(record: Step, now: datetime) -> float | None:
