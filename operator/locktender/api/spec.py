@@ -122,10 +122,13 @@ def parse(raw: Mapping[str, Any]) -> Spec:
     secret = database.get("urlSecretRef") or {}
     if not secret.get("name"):
         raise SpecError("spec.database.urlSecretRef.name is missing: name the Secret that holds the connection URL")
+    url_env = database.get("urlEnv") or "DATABASE_URL"
+    if url_env.startswith("LOCKTENDER_"):
+        raise SpecError(f"spec.database.urlEnv is {url_env!r}: names that start with LOCKTENDER_ belong to Locktender")
     gate = raw.get("gate") or {}
     return Spec(
         secret=SecretKey(secret["name"], secret.get("key") or "url"),
-        url_env=database.get("urlEnv") or "DATABASE_URL",
+        url_env=url_env,
         migration=_migration(raw.get("migration") or {}),
         strategy=_choice(Strategy, raw.get("strategy") or "MigrateThenDeploy", "spec.strategy"),
         release=str(raw.get("release") or ""),

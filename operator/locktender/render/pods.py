@@ -179,7 +179,7 @@ def _application_container(frame: Frame) -> dict[str, Any]:
     elif extra.get("runAsUser") is not None:
         security["runAsUser"] = extra["runAsUser"]
     own = [item for item in extra.get("env") or [] if item["name"] != spec.url_env and not _is_ours(item["name"])]
-    theirs = {item["name"] for item in own}
+    theirs = {item["name"] for item in own} | {spec.url_env}
     container["env"] += [item for item in _values(told) if item["name"] not in theirs] + own
     for name in ("resources", "envFrom"):
         if extra.get(name):

@@ -56,6 +56,7 @@ def test_durations_are_said_like_people_say_them(value: float, words: str) -> No
         ({"locks": {"retries": "often"}}, "spec.locks.retries is 'often'"),
         ({"strategy": "Hope"}, "spec.strategy is 'Hope'"),
         ({"backup": {"policy": "Required", "storage": {}}}, "needs a place for the backup"),
+        ({"database": {"urlEnv": "LOCKTENDER_RUN"}}, "names that start with LOCKTENDER_ belong to Locktender"),
         ({"database": {"urlSecretRef": {}}}, "name the Secret"),
     ],
 )

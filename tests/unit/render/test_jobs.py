@@ -147,6 +147,14 @@ def test_the_agent_gets_every_limit_and_the_addresses_of_its_pod(name: str) -> N
     }
 
 
+def test_the_variable_of_the_url_is_there_once_whatever_it_is_called() -> None:
+    made = rendered({"framework": "Django"}, database={"urlEnv": "PGAPPNAME"})
+    env = made["spec"]["template"]["spec"]["containers"][0]["env"]
+    assert [item for item in env if item["name"] == "PGAPPNAME"] == [
+        {"name": "PGAPPNAME", "valueFrom": {"secretKeyRef": {"name": "shop-db", "key": "url"}}}
+    ]
+
+
 def test_a_persons_env_wins_and_our_labels_stay_ours() -> None:
     pod = {"env": [{"name": "PGAPPNAME", "value": "mine"}], "labels": {"team": "shop", "locktender.dev/run": "forged"}}
     made = rendered({"framework": "Django", "pod": pod})
