@@ -37,6 +37,9 @@ def consistent(raw: dict[str, Any]) -> dict[str, Any]:
     migration["command"] = migration.get("command") or (["true"] if migration["framework"] == "Command" else [])
     for field in ("command",) if sql else ("configMapRef",):
         migration.pop(field, None)
+    pod = migration.get("pod") or {}
+    if pod.get("env"):  # the API server takes each name once (list-map-keys)
+        pod["env"] = list({item["name"]: item for item in pod["env"]}.values())
     if not (backup.get("storage") or {}).get("pvc", {}).get("claimName"):
         backup["policy"] = "Skip"
     return raw
