@@ -56,6 +56,14 @@ def backup(changes: Body | None = None, name: str = "shop-backup") -> Body:
     )
 
 
+def report(changes: Body | None = None, name: str = "shop-migrate") -> Body:
+    """The smallest MigrationReport, with changes to its spec."""
+    spec: Body = {"migration": {"name": "shop", "uid": "5ae23efc"}, "run": "3f9a1c2b-1", "attempt": 1}
+    told: Body = {"seconds": 4.4, "worstWait": "2.0 s", "cause": "LockBudgetExceeded", "summary": {"worstWait": 2.0}}
+    head = {"apiVersion": "locktender.dev/v1alpha1", "kind": "MigrationReport", "metadata": {"name": name}}
+    return _changed({**head, "spec": spec, "report": told}, changes)
+
+
 def _changed(body: Body, changes: Body | None) -> Body:
     body = copy.deepcopy(body)
     for dotted, value in (changes or {}).items():
@@ -350,7 +358,7 @@ def test_refuses_a_backup_with(kubectl: Kubectl, case: str) -> None:
 
 def test_every_rule_has_a_bad_example() -> None:
     sentences = [sentence for _, sentence in (*BAD.values(), *BAD_BACKUPS.values())]
-    sentences.append(CHANGED)
+    sentences += [CHANGED, REPORT_CHANGED, TOLD_CHANGED]
     untested = [
         message for file in _files() for message in _messages(file) if not any(part in message for part in sentences)
     ]
@@ -404,6 +412,8 @@ def test_the_framework_may_change_later(kubectl: Kubectl) -> None:
     kubectl("apply", body=migration(SQL, name="grows"))
 
 
+REPORT_CHANGED = "a MigrationReport records what happened: its spec does not change"
+TOLD_CHANGED = "a MigrationReport records what happened: it does not change"
 CHANGED = "a DatabaseBackup records what happened: its spec does not change"
 
 
@@ -411,6 +421,20 @@ def test_the_spec_of_a_backup_does_not_change(kubectl: Kubectl) -> None:
     kubectl("apply", body=backup(name="fixed"))
     kubectl("apply", body=backup(name="fixed"))
     assert CHANGED in kubectl.refused("apply", body=backup({"run": "other"}, name="fixed"))
+
+
+def test_a_report_does_not_change(kubectl: Kubectl) -> None:
+    kubectl("apply", body=report(name="fixed"))
+    assert REPORT_CHANGED in kubectl.refused("apply", body=report({"run": "other"}, name="fixed"))
+    told = report(name="fixed")
+    told["report"]["cause"] = ""
+    assert TOLD_CHANGED in kubectl.refused("apply", body=told)
+
+
+def test_columns_of_a_report(kubectl: Kubectl) -> None:
+    kubectl("apply", body=report(name="columns"))
+    shown = kubectl("get", "dmr", "columns", "--no-headers").split()
+    assert shown[:-1] == ["columns", "shop", "3f9a1c2b-1", "2.0", "s", "LockBudgetExceeded"]
 
 
 def test_columns_of_a_migration(kubectl: Kubectl) -> None:

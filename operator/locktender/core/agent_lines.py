@@ -44,14 +44,6 @@ MODES = (
     "AccessExclusiveLock",
 )
 _MARKS = ("held", "lost", "restarted", "ended")
-_STATES = (
-    "active",
-    "idle",
-    "idle in transaction",
-    "idle in transaction (aborted)",
-    "fastpath function call",
-    "disabled",
-)
 _LITERALS = re.compile(
     r"\$(?P<tag>[A-Za-z_]*)\$.*?(?:\$(?P=tag)\$|\Z)"  # dollar-quoted, or cut off in the middle
     r"|'(?:[^']|'')*(?:'|\Z)"
@@ -204,7 +196,7 @@ def _blocker(raw: _Fields) -> Blocker:
         pid=raw.count("pid"),
         user=raw.name("user"),
         application=raw.name("application"),
-        state=raw.word("state", _STATES),
+        state=raw.name("state"),
         age=raw.number("age"),
         query=raw.query("query"),
         kind=raw.word("kind", ("session", "autovacuum", "prepared"), "session"),

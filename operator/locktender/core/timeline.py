@@ -55,7 +55,7 @@ class Timeline:
     def _take(self, line: Line) -> None:
         if line.at is not None and line.time is not None:
             self._clock(line.time, line.at)
-        at = round((line.at or 0.0) + self._shift, 3)
+        at = self._when(line)
         self._last = max(self._last, at)
         match line.fact:
             case Baseline() as fact:
@@ -87,6 +87,14 @@ class Timeline:
             self._shift = max(0.0, round(apart, 3))
             self._before = _sum(self._before, self._now)
             self._now = Sample()
+
+    def _when(self, line: Line) -> float:
+        """Seconds since the beginning, by the wall clock where the line does not count."""
+        if line.at is not None:
+            return round(line.at + self._shift, 3)
+        if line.time is None or self.began is None:
+            return self._last
+        return max(0.0, round((line.time - self.began).total_seconds(), 3))
 
     def _shifted(self, fact: Any) -> Any:
         return replace(fact, start=round(fact.start + self._shift, 3)) if self._shift else fact

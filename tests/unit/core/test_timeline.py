@@ -188,6 +188,13 @@ def test_the_story_is_complete_when_the_log_is() -> None:
     assert [mark["what"] for mark in content["marks"]] == ["held", "ended"]
 
 
+def test_what_does_not_count_the_seconds_is_placed_by_the_clock() -> None:
+    """The agent's last line is written when nothing is measured any more."""
+    whole = a_log().baseline().ended(3.5)
+    last = whole.lines.pop().replace('"at": 3.5', '"run": "x"')
+    assert told(Log(lines=[*whole.lines, last]))["marks"] == [{"at": 0.0, "what": "held"}, {"at": 3.5, "what": "ended"}]
+
+
 def test_a_log_without_its_beginning_or_its_end_is_called_incomplete() -> None:
     whole = a_log().baseline().ended(1.0)
     assert [told(log)["complete"] for log in (whole, Log(lines=whole.lines[:-1]), Log(lines=whole.lines[2:]))] == [
