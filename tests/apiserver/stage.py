@@ -144,6 +144,10 @@ class Stage:
         await self.client.create(
             "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}}
         )
+        await self.add(**spec)
+
+    async def add(self, **spec: Any) -> None:
+        """Create the DatabaseMigration in a namespace that is there."""
         body = {
             "apiVersion": "locktender.dev/v1alpha1",
             "kind": "DatabaseMigration",

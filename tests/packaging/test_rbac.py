@@ -1,31 +1,27 @@
 """Least privilege as a truth table: every verb that the chart grants, and to whom."""
 
-from typing import Any
-
 import pytest
-import yaml
 
+from tests.rights import Grant, by_account, grants, objects
 from tools.render import render
 
 pytestmark = pytest.mark.packaging
 
-Grant = tuple[str, str, str]  # API group, resource, verb
-
 OPERATOR = {
     "locktender.dev databasemigrations": "get list watch patch release",
-    "locktender.dev databasemigrations/status": "get patch update",
-    "locktender.dev databasebackups": "get list watch create patch",
-    "locktender.dev databasebackups/status": "get patch update",
+    "locktender.dev databasemigrations/status": "patch",
+    "locktender.dev databasebackups": "create",
+    "locktender.dev databasebackups/status": "patch",
     "locktender.dev migrationreports": "get list create delete",
     " pods/log": "get",
     "batch jobs": "get list watch create patch delete",
-    " pods": "get list watch",
+    " pods": "list watch",
     "apps deployments": "get list watch patch",
-    "events.k8s.io events": "create patch",
+    "events.k8s.io events": "create",
 }
-LEASE = {"coordination.k8s.io leases": "get create update patch"}
+LEASE = {"coordination.k8s.io leases": "get create update"}
 POLICIES = "mutatingwebhookconfigurations mutatingadmissionpolicies mutatingadmissionpolicybindings validatingadmissionpolicies validatingadmissionpolicybindings"
-LOOKING, RESTORING = "get list watch", "get list watch create patch update delete"
+LOOKING, RESTORING = "get watch", "get watch create patch update delete"
 UNINSTALL = {
     **{f"admissionregistration.k8s.io {policy}": "list delete" for policy in POLICIES.split()},
     "apps deployments": "list patch",
@@ -57,36 +53,8 @@ BY_WEBHOOK = ("--set=gate.carrier=webhook",)
 BY_CERT_MANAGER = (*BY_WEBHOOK, "--set=gate.webhook.certificate.mode=certManager")
 
 
-def objects(*arguments: str) -> list[dict[str, Any]]:
-    return [item for item in yaml.safe_load_all(render.helm_template(*arguments)) if item]
-
-
-def grants(role: dict[str, Any]) -> set[Grant]:
-    return {
-        (group, resource, verb)
-        for rule in role["rules"]
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
-        for verb in rule["verbs"]
-    }
-
-
 def expand(table: dict[str, str]) -> set[Grant]:
     return {(*key.split(" ", 1), verb) for key, verbs in table.items() for verb in verbs.split()}  # type: ignore[misc]  # two parts each
-
-
-def by_account(items: list[dict[str, Any]]) -> dict[str, set[Grant]]:
-    """What each ServiceAccount is granted, in any namespace."""
-    roles = {(item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"]): item for item in items}
-    found: dict[str, set[Grant]] = {}
-    for item in items:
-        if item["kind"] not in ("RoleBinding", "ClusterRoleBinding"):
-            continue
-        role = roles[item["roleRef"]["kind"], item["metadata"].get("namespace"), item["roleRef"]["name"]]
-        for subject in item["subjects"]:
-            assert (subject["kind"], subject["namespace"]) == ("ServiceAccount", render.NAMESPACE)
-            found.setdefault(subject["name"], set()).update(grants(role))
-    return found
 
 
 @pytest.mark.parametrize(

@@ -44,16 +44,19 @@ class ApiServer:
         *,
         controller_manager: bool = False,
         audit: bool = False,
+        audited_group: str = "",
         state: Path | None = None,
         quiet: bool = True,
     ) -> None:
         """`state`: a folder for its data, a temporary one by default; both are deleted at the end.
 
-        With `audit`, every write to a Deployment stands in `audit_log` before it is answered.
+        With `audit`, every write to a Deployment stands in `audit_log` before it is answered; with `audited_group`, instead, every
+        request of that group of users.
         """
         self.version = checked_version(version)
         self._controller_manager = controller_manager
         self._audit = audit
+        self._audited_group = audited_group
         self._state = state
         self._progress = Progress(quiet=quiet)
 
@@ -87,6 +90,7 @@ class ApiServer:
             self._progress,
             controller_manager=self._controller_manager,
             audit=self._audit,
+            audited_group=self._audited_group,
             mine=True,
         )
 
@@ -120,6 +124,7 @@ def start(
     *,
     controller_manager: bool = False,
     audit: bool = False,
+    audited_group: str = "",
     mine: bool = False,
 ) -> Path:
     """Have an API server of `version` running in the folder `state`; returns its kubeconfig.
@@ -144,6 +149,7 @@ def start(
             apiserver_port=ports["kube-apiserver"],
             advertised=NOWHERE,
             audit=audit,
+            audited_group=audited_group,
             # No node, so no Service network: a webhook's Service is called at the addresses of its EndpointSlices.
             more=("--enable-aggregator-routing=true",),
         )

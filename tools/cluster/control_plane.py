@@ -30,6 +30,12 @@ WRITES_TO_DEPLOYMENTS = {
 }
 
 
+def _every_request_of(group: str) -> dict[str, object]:
+    """An audit policy. Watches are logged when they begin, so that one which goes on is there too."""
+    rules = [{"level": "Metadata", "userGroups": [group]}, {"level": "None"}]
+    return {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": rules}
+
+
 @dataclass(frozen=True)
 class ControlPlane:
     """Where a control plane keeps its data and listens."""
@@ -45,6 +51,8 @@ class ControlPlane:
     advertised: str
     # Whether writes to Deployments are logged, each before it is answered.
     audit: bool = False
+    # A group of users of whom every request is logged likewise.
+    audited_group: str = ""
     # More flags of the API server.
     more: tuple[str, ...] = ()
 
@@ -106,7 +114,7 @@ class ControlPlane:
         )
 
     def _audit_flags(self) -> tuple[str, ...]:
-        if not self.audit:
+        if not self.audit and not self.audited_group:
             return ()
         return (
             f"--audit-policy-file={self.state}/{AUDIT_POLICY}",
@@ -116,9 +124,10 @@ class ControlPlane:
 
     def write_audit_policy(self) -> None:
         """The file that the flags name; nothing without audit."""
-        if self.audit:
+        policy = _every_request_of(self.audited_group) if self.audited_group else WRITES_TO_DEPLOYMENTS
+        if self._audit_flags():
             self.state.mkdir(parents=True, exist_ok=True)
-            (self.state / AUDIT_POLICY).write_text(json.dumps(WRITES_TO_DEPLOYMENTS))
+            (self.state / AUDIT_POLICY).write_text(json.dumps(policy))
 
     def controller_manager(self) -> Program:
         """All controllers, with their own service accounts."""

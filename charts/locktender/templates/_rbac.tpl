@@ -9,14 +9,14 @@ migrations:
     verbs: [get, list, watch, patch]
   - apiGroups: [locktender.dev]
     resources: [databasemigrations/status]
-    verbs: [get, patch, update]
+    verbs: [patch]
 backups:
   - apiGroups: [locktender.dev]
     resources: [databasebackups]
-    verbs: [get, list, watch, create, patch]
+    verbs: [create]
   - apiGroups: [locktender.dev]
     resources: [databasebackups/status]
-    verbs: [get, patch, update]
+    verbs: [patch]
 reports:
   - apiGroups: [locktender.dev]
     resources: [migrationreports]
@@ -30,7 +30,7 @@ jobs:
     verbs: [get, list, watch, create, patch, delete]
   - apiGroups: [""]
     resources: [pods]
-    verbs: [get, list, watch]
+    verbs: [list, watch]
 gate:
   - apiGroups: [apps]
     resources: [deployments]
@@ -41,7 +41,7 @@ gate:
 events:
   - apiGroups: [events.k8s.io]
     resources: [events]
-    verbs: [create, patch]
+    verbs: [create]
 {{- end }}
 
 {{- define "locktender.rbac.subject" -}}
