@@ -9,7 +9,8 @@ from tools.bench.gate import main, manifests
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 ROWS = [
     "plain_rollout_p50_s", "bare_job_p50_s", "noop_p50_s", "noop_max_s", "noop_ratio", "helm_hook_p50_s", "with_backup_p50_s",
-    "admission_added_p50_ms", "admission_added_p99_ms", "verdict_to_release_p99_ms",
+    "admission_added_p50_ms", "admission_added_p99_ms", "admission_added_p99_low_ms", "admission_added_p99_high_ms",
+    "verdict_to_release_p99_ms",
 ]  # fmt: skip
 
 

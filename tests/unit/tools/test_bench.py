@@ -7,6 +7,7 @@ import pytest
 
 from tools.bench import numbers
 from tools.bench.gate import containerd, trace
+from tools.bench.gate.admission import Admission
 from tools.bench.gate.sightings import Moment, Sightings
 from tools.bench.report import Aim, Result
 from tools.kube.recorder import Seen
@@ -21,8 +22,34 @@ def test_a_percentile_is_a_value_that_was_observed() -> None:
 def test_a_difference_is_the_shift_of_the_percentile() -> None:
     without = [float(n) for n in range(100)]
     assert numbers.difference([value + 2.0 for value in without], without, 0.99) == 2.0
-    low, high = numbers.interval([value + 2.0 for value in without], without, 0.5)
-    assert low < 2.0 < high
+
+
+def test_an_interval_is_wide_where_few_disturbances_decide() -> None:
+    """Two of a hundred values are slow, so the 99th percentile is slow: as a rule where they are spread, by luck where they are four bursts."""
+    without = [1.0] * 10_000
+    spread = [11.0 if n % 50 == 0 else 1.0 for n in range(10_000)]
+    bursts = [11.0 if n % 2500 < 50 else 1.0 for n in range(10_000)]
+    assert numbers.difference(spread, without, 0.99) == numbers.difference(bursts, without, 0.99) == 10.0
+    assert numbers.interval(spread, without, 0.99) == (10.0, 10.0)
+    assert numbers.interval(bursts, without, 0.99) == (0.0, 10.0)
+
+
+def test_what_hits_both_of_a_pair_alike_makes_no_interval_wide() -> None:
+    without = [9.0 if n % 250 < 5 else 1.0 for n in range(1000)]
+    assert numbers.interval([value + 2.0 for value in without], without, 0.99) == (2.0, 2.0)
+
+
+def test_beside_what_admission_adds_stands_how_sure_it_is() -> None:
+    asked = Admission(gated=[0.003, 0.004, 0.005], ungated=[0.002, 0.002, 0.002], collections=1)
+    assert asked.rows() == pytest.approx(
+        {
+            "admission_added_p50_ms": 2.0,
+            "admission_added_p99_ms": 3.0,
+            "admission_added_p99_low_ms": 3.0,
+            "admission_added_p99_high_ms": 3.0,
+        }
+    )
+    assert asked.conditions()["admission_garbage_collections"] == "1 in the API server meanwhile"
 
 
 def test_an_aim_is_missed_by_more_than_its_most_and_by_no_number() -> None:

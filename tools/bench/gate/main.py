@@ -60,7 +60,7 @@ def _in_scene(where: Stage, tries: int, progress: Progress, *, with_trace: bool)
         begun = time.monotonic()
         tracer = Tracer(opened) if with_trace else None
         measured, asked = _measure(opened, tries, progress, tracer)
-        conditions |= {"seconds": round(time.monotonic() - begun), **_about_admission(asked)}
+        conditions |= {"seconds": round(time.monotonic() - begun), **_about(asked)}
         told = tracer.traces(measured) if tracer else None
     return Result("gate", conditions, _rows(measured, asked), AIMS), told
 
@@ -83,7 +83,6 @@ def _measure(opened: Scene, tries: int, progress: Progress, tracer: Tracer | Non
     maker = Tries(opened)
     variants = (maker.plain, maker.bare_job, maker.noop, maker.helm_hook, maker.with_backup)
     asked = Admission()
-    rounds = min(admission.ROUNDS, tries)
     for number in range(tries):
         for step in range(len(variants)):
             made.append(variants[(step + number) % len(variants)]())
@@ -93,13 +92,10 @@ def _measure(opened: Scene, tries: int, progress: Progress, tracer: Tracer | Non
             opened.put_away()
         told = ", ".join(f"{one.variant} {one.seconds:.2f} s" for one in made[-len(variants) :])
         progress.say(f"round {number + 1} of {tries}: {told}")
-        if (number + 1) * rounds // tries > number * rounds // tries:
-            more = admission.measure(opened.api, 1, admission.PER_ROUND)
-            asked.gated += more.gated
-            asked.ungated += more.ungated
-            progress.say(
-                f"admission: {len(asked.gated)} requests of each kind, {asked.added(0.5):.1f} ms added so far (p50)"
-            )
+        admission.measure(opened.api, asked)
+        progress.say(
+            f"admission: {len(asked.gated)} requests of each kind, {asked.added(0.5):.1f} ms added so far (p50)"
+        )
     return made, asked
 
 
@@ -117,18 +113,15 @@ def _rows(measured: list[Try], asked: Admission) -> dict[str, float]:
         "noop_ratio": noop / (plain + bare),
         "helm_hook_p50_s": median(seconds("helm_hook")),
         "with_backup_p50_s": median(seconds("with_backup")),
-        "admission_added_p50_ms": asked.added(0.5),
-        "admission_added_p99_ms": asked.added(0.99),
+        **asked.rows(),
         "verdict_to_release_p99_ms": 1000 * numbers.percentile(opened, 0.99),
     }
     return {name: round(value, 3) for name, value in rows.items()}
 
 
-def _about_admission(asked: Admission) -> dict[str, str]:
+def _about(asked: Admission) -> dict[str, str]:
     return {
-        "admission": f"{len(asked.gated)} dry runs of each kind in turns; a row is percentile with the gate minus percentile without",
-        "admission_p50_95_percent": asked.interval(0.5),
-        "admission_p99_95_percent": asked.interval(0.99),
+        **asked.conditions(),
         "verdict_to_release": "pod status with exit code 0 seen -> Deployment without pause seen, all gated tries",
         "percentiles": "p50 of seconds: median; p99: nearest rank",
     }
