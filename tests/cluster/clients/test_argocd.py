@@ -1,6 +1,7 @@
 """Argo CD's own controller with our health scripts: it shows where a release stands, does not fight the gate, and waits in sync waves."""
 
 import subprocess
+from contextlib import ExitStack
 
 import pytest
 import yaml
@@ -24,15 +25,8 @@ MODES = {
 
 @pytest.fixture
 def an_argocd(tmp_path):
-    opened = []
-
-    def make(world):
-        opened.append(argocds.argocd(world, tmp_path))
-        return opened[-1].__enter__()
-
-    yield make
-    for context in reversed(opened):
-        context.__exit__(None, None, None)
+    with ExitStack() as opened:
+        yield lambda world: opened.enter_context(argocds.argocd(world, tmp_path))
 
 
 def release(name):

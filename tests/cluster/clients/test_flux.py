@@ -1,5 +1,7 @@
 """Flux's kustomize-controller: `wait` ends when the release is out or failed, and nothing is written while nothing changes."""
 
+from contextlib import ExitStack
+
 import pytest
 
 from tests.cluster.clients import flux as fluxes
@@ -13,15 +15,8 @@ CONFIG = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "after"}
 
 @pytest.fixture
 def a_flux(tmp_path):
-    opened = []
-
-    def make(world):
-        opened.append(fluxes.flux(world, tmp_path))
-        return opened[-1].__enter__()
-
-    yield make
-    for context in reversed(opened):
-        context.__exit__(None, None, None)
+    with ExitStack() as opened:
+        yield lambda world: opened.enter_context(fluxes.flux(world, tmp_path))
 
 
 def release(name):
