@@ -31,7 +31,8 @@ class Fate(StrEnum):
 class Kubelet:
     """A context manager. `backup` and `migrate` may be changed at any time; pods that have not ended follow.
 
-    `images` overrides `migrate` for runs of an image (as named in the run of the DatabaseMigration).
+    `images` overrides `migrate` for runs of an image (as named in the run of the DatabaseMigration). `agent` is the last word of a
+    migration's agent, which ends the pod; "" while the agent goes on, whatever became of the main container; None for a pod without one.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Kubelet:
         self.api, self.recorder = api, recorder
         self.backup, self.migrate = backup, migrate
         self.images: dict[str, Fate] = {}
+        self.agent: str | None = None
         self._told: dict[str, str] = {}
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._work, name="kubelet", daemon=True)
@@ -77,13 +79,17 @@ class Kubelet:
             return
         match self._fate(pod, step):
             case Fate.SUCCEEDS:
-                self._say(pod, "succeeded", lambda _: _ended(step, 0))
+                self._end(pod, step, 0)
             case Fate.FAILS:
-                self._say(pod, "failed", lambda _: _ended(step, 1))
+                self._end(pod, step, 1)
             case Fate.RUNS:
                 self._say(pod, "running", lambda _: _running(step))
             case Fate.PENDING:
                 pass
+
+    def _end(self, pod: dict[str, Any], step: str, code: int) -> None:
+        word = self.agent if step == facts.MIGRATE else None
+        self._say(pod, f"ended {code} {word}", lambda _: _with_agent(_ended(step, code), word))
 
     def _fate(self, pod: dict[str, Any], step: str) -> Fate:
         if step != facts.MIGRATE:
@@ -136,13 +142,28 @@ def _running(step: str) -> dict[str, Any]:
     return {"phase": "Running", "containerStatuses": [_container(step, {"running": {"startedAt": _now()}})]}
 
 
+def _with_agent(status: dict[str, Any], word: str | None) -> dict[str, Any]:
+    """The same pod with an agent that goes on (""), or that has ended after the main container with a last word."""
+    if word is None:
+        return status
+    if not word:
+        agent = _container("agent", {"running": {"startedAt": _now()}}, ready=True)
+        return {**status, "phase": "Running", "initContainerStatuses": [agent]}
+    return {**status, "initContainerStatuses": [_container("agent", {"terminated": _end_state(0, word)})]}
+
+
 def _ended(step: str, code: int) -> dict[str, Any]:
     words = (
         report("Succeeded", "Succeeded", kind="backup", backup=BACKUP_FACTS)
         if step == "backup" and not code
         else "boom"
     )
-    ended = {
+    ended = _container(step, {"terminated": _end_state(code, words)})
+    return {"phase": "Failed" if code else "Succeeded", "containerStatuses": [ended]}
+
+
+def _end_state(code: int, words: str) -> dict[str, Any]:
+    return {
         "exitCode": code,
         "reason": "Error" if code else "Completed",
         "message": words,
@@ -150,4 +171,3 @@ def _ended(step: str, code: int) -> dict[str, Any]:
         "finishedAt": _now(),
         "containerID": "x://y",
     }
-    return {"phase": "Failed" if code else "Succeeded", "containerStatuses": [_container(step, {"terminated": ended})]}

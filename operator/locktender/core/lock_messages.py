@@ -14,7 +14,8 @@ _GUIDE = "docs/migrations-and-your-users.md"
 def blocker(item: Blocker) -> str:
     """One session that was in the way: `pid 4711: user app, application web, idle in transaction for 40 s`."""
     if item.kind == "prepared":
-        return fit(f"a prepared transaction, open for {readable(item.age)} (see pg_prepared_xacts)", 300)
+        name = f" {item.application}" if item.application else ""
+        return fit(f"prepared transaction{name}, open for {readable(item.age)} (see pg_prepared_xacts)", 300)
     who = [f"user {item.user}"] if item.user else []
     if item.kind == "autovacuum":
         who = ["autovacuum"]
@@ -28,7 +29,7 @@ def worst(summary: LockSummary) -> str:
     """What the longest wait of another session was for."""
     if not summary.worst_wait:
         return ""
-    lock = summary.mode or "a lock"
+    lock = f"{summary.mode.removesuffix('Lock')}Lock" if summary.mode else "a lock"
     where = f" on {summary.relation}" if summary.relation else ""
     who = f" of application {summary.application}" if summary.application else ""
     behind = f", behind: {summary.statement}" if summary.statement else ""

@@ -23,7 +23,7 @@ OVER_BUDGET: dict[str, Any] = {
     "waits": 14,
     "queue": 9,
     "worst": {
-        "mode": "AccessExclusiveLock",
+        "mode": "AccessExclusive",
         "relation": "public.orders",
         "statement": "ALTER TABLE orders ADD COLUMN note text DEFAULT 'x'",
         "application": "web",

@@ -102,7 +102,7 @@ def test_literals_go_and_names_stay(statement: str, shown: str) -> None:
         (Blocker(9, "postgres", "", "active", 200.0, "autovacuum"), "pid 9: autovacuum, active for 3 min 20 s"),
         (
             Blocker(0, "", "", "", 7200.0, "prepared"),
-            "a prepared transaction, open for 2 h 0 min (see pg_prepared_xacts)",
+            "prepared transaction tx-1, open for 2 h 0 min (see pg_prepared_xacts)",
         ),
         (Blocker(5, "app", "psql"), "pid 5: user app, application psql"),
         (Blocker(5), "pid 5: not shown to this role"),
