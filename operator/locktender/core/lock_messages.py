@@ -36,11 +36,6 @@ def worst(summary: LockSummary) -> str:
     return fit(f"a wait{who} for {lock}{where}{behind}", 500)
 
 
-def hearing(cause: str) -> str:
-    """The container has failed; what the agent measured is still to come."""
-    return fit(f"{cause} The agent's account of its locks is awaited, for 10 seconds at most.")
-
-
 def fact(reason: str, spec: Spec, summary: LockSummary | None, words: str) -> str:
     """What was seen of an attempt that ended for `reason`; `words` is what the container's own end says."""
     limits, known = spec.locks, summary or LockSummary()

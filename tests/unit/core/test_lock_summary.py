@@ -101,7 +101,7 @@ def test_literals_go_and_names_stay(statement: str, shown: str) -> None:
         ),
         (Blocker(9, "postgres", "", "active", 200.0, "autovacuum"), "pid 9: autovacuum, active for 3 min 20 s"),
         (
-            Blocker(0, "", "", "", 7200.0, "prepared"),
+            Blocker(0, "", "tx-1", "", 7200.0, "prepared"),
             "prepared transaction tx-1, open for 2 h 0 min (see pg_prepared_xacts)",
         ),
         (Blocker(5, "app", "psql"), "pid 5: user app, application psql"),
