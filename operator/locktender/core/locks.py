@@ -24,6 +24,8 @@ ENFORCED = frozenset(
 )
 # The pod's end explains these; its words and its agent's could only tell what the end did.
 _SETTLED = (Reason.TIMEOUT, Reason.EVICTED)
+# With a lock_timeout that equals statement_timeout the server reports the latter, and some programs report neither.
+_UNCLEAR = (Reason.STATEMENT_TIMEOUT, Reason.EXIT_CODE)
 # Phrases of PostgreSQL, names of SQLSTATEs in drivers, and the SQLSTATEs themselves, which are the same in every language.
 _WORDS: tuple[tuple[re.Pattern[str], Reason], ...] = (
     (
@@ -43,7 +45,10 @@ def cause(evidence: Evidence, summary: LockSummary | None) -> str:
         return Reason(summary.cause)
     if evidence.report is not None and evidence.report.reason in RETRIED:
         return evidence.report.reason
-    return next((reason for pattern, reason in _WORDS if pattern.search(evidence.message)), evidence.reason)
+    said = next((reason for pattern, reason in _WORDS if pattern.search(evidence.message)), evidence.reason)
+    if said in _UNCLEAR and summary is not None and summary.lock_timeout_seen:
+        return Reason.LOCK_TIMEOUT
+    return said
 
 
 def agents_word(job: JobState | None) -> LockSummary | None:

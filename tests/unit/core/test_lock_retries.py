@@ -224,6 +224,15 @@ def test_a_cause_without_a_deed_is_no_cause() -> None:
     assert (step(world).state, step(world).reason) == (StepState.FAILED, "NonZeroExit")
 
 
+@pytest.mark.parametrize("words", ["ERROR: canceling statement due to statement timeout", "migration failed"])
+def test_a_statement_that_was_lost_with_its_lock_wait_ended_because_of_a_lock(words: str) -> None:
+    """lock_timeout and statement_timeout of the same length give the SQLSTATE of the latter."""
+    world = migrating(migration={"framework": "Django"})
+    world.container_fails(1, words).agent_ends(ownWait=2.0, lockTimeoutSeen=True, blockers=[WEB]).step()
+    assert (step(world).state, step(world).reason) == (StepState.WAITING, "LockTimeout")
+    assert "In its way: pid 7: user app" in (step(world).message or "")
+
+
 def test_the_sql_runners_own_lock_timeout_is_tried_again() -> None:
     words = (
         '{"kind":"sql","outcome":"Failed","reason":"LockTimeout","message":"1_a.up.sql, line 2: no lock within 60 s"}'
