@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from locktender.api import status as statuses
@@ -19,6 +19,7 @@ from locktender.telemetry import events
 from tests import crd_schema
 from tests.builders import BACKUP_FACTS, World, a_migration, report
 
+BUSY = (HealthCheck.too_slow,)  # a machine with other work is no mistake of a test
 BACKUPS = ("databasebackups", "status")
 OWN = ("databasemigrations", "status")
 FIELDS = ("kind", "outcome", "reason", "message", "backup", "appliedCount", "version", "locks")
@@ -102,7 +103,7 @@ def assert_sound(world: World) -> None:
     assert all(ord(letter) > 31 or letter in "\n\t" for _, _, message in world.events for letter in message)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, suppress_health_check=BUSY)
 @given(st.sampled_from(["Backup", "Migrate"]), st.lists(st.tuples(JOB_STATUS, POD_STATUS), min_size=1, max_size=3))
 def test_whatever_a_pod_reports_the_status_fits_its_definition(
     step: str, reports_of_it: list[tuple[dict[str, Any], dict[str, Any]]]
@@ -128,7 +129,7 @@ def test_whatever_a_pod_reports_the_status_fits_its_definition(
         world.now = world.now.replace(hour=world.now.hour + 1)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, suppress_health_check=BUSY)
 @given(WORDS)
 def test_a_termination_message_is_a_report_of_known_shape_or_none(text: str) -> None:
     found = reports.parse(text)

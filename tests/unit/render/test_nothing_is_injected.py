@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from locktender.api.spec import SpecError, parse
@@ -19,6 +19,7 @@ from locktender.settings import GROUP, Settings
 from tests import crd_schema
 from tests.builders import BACKUP_FACTS, a_spec
 
+BUSY = (HealthCheck.too_slow,)  # a machine with other work is no mistake of a test
 SETTINGS = Settings(runner_image="runner:test")
 OURS = ("agent", "backup", "copy-migrations")
 LABEL = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?", re.ASCII)
@@ -75,8 +76,8 @@ def containers(body: dict[str, Any]) -> list[dict[str, Any]]:
     return [*pod.get("initContainers", []), *pod["containers"]]
 
 
-@settings(max_examples=200, deadline=None)
-@given(SPECS, st.sampled_from(["Backup", "Migrate"]), crd_schema.text(), st.booleans())
+@settings(max_examples=200, deadline=None, suppress_health_check=BUSY)
+@given(SPECS, st.sampled_from(["Backup", "Migrate"]), crd_schema.text(halves=False), st.booleans())
 def test_a_job_of_any_spec_keeps_every_promise(raw: dict[str, Any], step: str, release: str, image_volumes: bool) -> None:  # fmt: skip
     body = made(raw, step, release, image_volumes=image_volumes)
     if body is None:
@@ -108,8 +109,8 @@ def test_a_job_of_any_spec_keeps_every_promise(raw: dict[str, Any], step: str, r
     assert yaml.safe_load(yaml.safe_dump(json.loads(json.dumps(body)))) == json.loads(json.dumps(body))
 
 
-@settings(max_examples=200, deadline=None)
-@given(SPECS, st.sampled_from(["Backup", "Migrate"]), crd_schema.text(), st.booleans())
+@settings(max_examples=200, deadline=None, suppress_health_check=BUSY)
+@given(SPECS, st.sampled_from(["Backup", "Migrate"]), crd_schema.text(halves=False), st.booleans())
 def test_our_own_containers_read_every_value_as_it_was_written(raw: dict[str, Any], step: str, release: str, image_volumes: bool) -> None:  # fmt: skip
     """With every variable a canary: none of them shows in another one, or in a command."""
     body = made(raw, step, release, image_volumes=image_volumes)
@@ -130,7 +131,7 @@ def test_our_own_containers_read_every_value_as_it_was_written(raw: dict[str, An
         assert len(names) == len(set(names)), "a later one of the same name would win"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, suppress_health_check=BUSY)
 @given(SPECS)
 def test_a_pod_section_reaches_the_migrations_container_only(raw: dict[str, Any]) -> None:
     raw["migration"]["pod"] = {
@@ -184,7 +185,7 @@ def test_what_an_older_definition_let_in_sets_none_of_our_variables_and_no_other
     }
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, suppress_health_check=BUSY)
 @given(SPECS)
 def test_a_backups_record_fits_its_definition(raw: dict[str, Any]) -> None:
     raw["backup"] = {"policy": "Required", "storage": {"pvc": {"claimName": "backups"}}}
