@@ -19,6 +19,7 @@ KEYS = st.sampled_from(["", "r1", "r2"])
 EVENTS = st.one_of(
     st.tuples(st.just("hold"), NAMES, IMAGES, KEYS),
     st.tuples(st.sampled_from(["backup", "backup fails", "migrated", "fails", "waits", "lost", "suspend", "resume"])),
+    st.tuples(st.sampled_from(["over budget", "fails unheard", "heard", "a while"])),
     st.tuples(st.sampled_from(["retry", "ran", "not-ran", "delete", "undelete", "release r1", "release r2", "hour"])),
 )
 SPECS = st.sampled_from(
@@ -51,6 +52,14 @@ def happens(world: World, event: tuple[str, ...]) -> None:
             world.migration_ends(0)
         case ("fails",) if at_work(world, "Migrate"):
             world.migration_ends(1, "boom")
+        case ("over budget",) if at_work(world, "Migrate"):
+            world.container_fails(1, "canceled").agent_ends(cause="LockBudgetExceeded", cancelled=1, worstWait=2.0)
+        case ("fails unheard",) if at_work(world, "Migrate"):
+            world.container_fails(1, "boom")
+        case ("heard",) if at_work(world, "Migrate") and world.job("Migrate").pod is not None:
+            world.agent_ends(cause="LockTimeout", cancelled=1, ownWait=60.0)
+        case ("a while",):
+            world.step(11)
         case ("waits",) if at_work(world, "Migrate"):
             world.pod_of("Migrate", a_pod(ended("agent", 75, report("Waiting", "Unreachable", kind="agent"))))
         case ("lost",) if at_work(world, "Migrate"):
