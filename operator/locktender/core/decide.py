@@ -12,7 +12,7 @@ from datetime import datetime
 from locktender.api.conditions import Reason
 from locktender.api.spec import HoldOrRelease, Spec
 from locktender.api.status import Outcome, Run, Status, Verdict, timestamp
-from locktender.core import gate, housekeeping, key, messages, report_due, resolve, runs, summary
+from locktender.core import gate, gate_messages, housekeeping, key, messages, report_due, resolve, runs, summary
 from locktender.core.actions import Action, EmitEvent, ExpireJob, ReleaseDeployment, SetFinalizer
 from locktender.core.observation import Observation
 from locktender.core.runs import AT_ONCE
@@ -146,7 +146,7 @@ def _openings(observation: Observation, spec: Spec, decided: tuple[Action, ...] 
         for deployment, verdict in gate.releasable(observation, spec, observation.status)
         if deployment.name not in already
         for action in open_gate(
-            deployment, verdict.run or verdict.key, messages.released(verdict.run or "baseline", verdict.image)
+            deployment, verdict.run or verdict.key, gate_messages.released(verdict.run or "baseline", verdict.image)
         )
     )
 
@@ -167,7 +167,7 @@ def _let_go(
     if spec.on_delete is HoldOrRelease.RELEASE:
         for deployment in observation.deployments:
             if deployment.held:
-                actions.extend(open_gate(deployment, "deleted", messages.released_by_deletion(observation.name)))
+                actions.extend(open_gate(deployment, "deleted", gate_messages.released_by_deletion(observation.name)))
     # Nobody will look at the Jobs again, whether they have ended already or are about to.
     unbounded = (job for job in observation.jobs.values() if job.ttl is None and not job.deleting)
     actions.extend(ExpireJob(job.name, TTL_SUCCEEDED if job.complete else TTL_FAILED) for job in unbounded)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from locktender.api.conditions import ConditionType, Reason
 from locktender.api.spec import Spec
 from locktender.api.status import Status, Step, StepState
-from locktender.core import gate, locks, messages, passage, past_the_gate
+from locktender.core import gate, gate_messages, locks, messages, passage, past_the_gate
 from locktender.core.actions import Action, EmitEvent, ExpireJob
 from locktender.core.key import Release
 from locktender.core.observation import GatedDeployment, JobState, Observation
@@ -107,7 +107,7 @@ def hold_events(observation: Observation, status: Status) -> tuple[EmitEvent, ..
     for deployment in observation.deployments:
         if not deployment.held:
             continue
-        held = messages.held(observation.name, observation.namespace)
+        held = gate_messages.held(observation.name, observation.namespace)
         events.append(_about(deployment, Reason.HELD, held, f"held/{_fingerprint(deployment)}", warning=False))
         if ready is not None and not at_work:
             # Each attempt of a wait has a sentence of its own; one Event is enough for all of them.

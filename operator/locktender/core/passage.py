@@ -11,7 +11,7 @@ A word is new when the stored status does not know it yet. Bypassed and Skipped 
 
 from locktender.api.spec import Spec
 from locktender.api.status import GatedDeploymentStatus, GateState, Outcome, Status
-from locktender.core import gate, messages
+from locktender.core import gate, gate_messages, messages
 from locktender.core.observation import GatedDeployment, Observation, OpenedBy, Word
 
 SAID_LIMIT = 200  # characters of a reason that are shown: a sentence; the audit log has the whole
@@ -116,10 +116,10 @@ def what_next(observation: Observation, spec: Spec, status: Status, item: GatedD
     release = gate.candidate(spec, item)
     run = status.run
     if run is not None and run.active and (release is None or run.key == release.key):
-        return messages.migration_follows(*where, under_way=True)
+        return gate_messages.migration_follows(*where, under_way=True)
     if release is None:
-        return messages.tie_worker(item.name)
+        return gate_messages.tie_worker(item.name)
     verdict = status.verdict(release.key)
     if verdict is not None and verdict.outcome is Outcome.FAILED:
-        return messages.unverified_failed(*where)
-    return messages.migration_follows(*where, under_way=False)
+        return gate_messages.unverified_failed(*where)
+    return gate_messages.migration_follows(*where, under_way=False)

@@ -19,7 +19,7 @@ from locktender.api.status import (
     StepState,
     timestamp,
 )
-from locktender.core import gate, messages, passage
+from locktender.core import gate, gate_messages, messages, passage
 from locktender.core.key import Release
 from locktender.core.observation import Observation
 from locktender.core.steps import STRATEGIES, backup, migrate
@@ -184,7 +184,7 @@ def _conclude(observation: Observation, spec: Spec | None, status: Status, stand
         wanted.extend(_of_steps(status))
         wanted.append(_of_gate(observation, spec, status))
     elif held := sorted(item.name for item in observation.deployments if item.held):
-        wanted.append((ConditionType.GATE_OPEN, "False", Reason.HELD, messages.gate_held(held)))
+        wanted.append((ConditionType.GATE_OPEN, "False", Reason.HELD, gate_messages.gate_held(held)))
     conditions = tuple(_condition(observation, kind, value, reason, text, now) for kind, value, reason, text in wanted)
     return replace(status, conditions=conditions, observed_generation=observation.generation)
 
@@ -206,11 +206,11 @@ def _of_gate(observation: Observation, spec: Spec, status: Status) -> tuple[Cond
     held = sorted(item.name for item in observation.deployments if item.held)
     past = _unverified(observation, spec, status)
     if held:
-        told = f"{messages.gate_held(held)} {past[1]}" if past else messages.gate_held(held)
+        told = f"{gate_messages.gate_held(held)} {past[1]}" if past else gate_messages.gate_held(held)
         return ConditionType.GATE_OPEN, "False", Reason.HELD, told
     if past:
         return ConditionType.GATE_OPEN, "True", *past
-    return ConditionType.GATE_OPEN, "True", Reason.OPEN, messages.gate_open()
+    return ConditionType.GATE_OPEN, "True", Reason.OPEN, gate_messages.gate_open()
 
 
 def _unverified(observation: Observation, spec: Spec, status: Status) -> tuple[Reason, str] | None:
@@ -221,9 +221,9 @@ def _unverified(observation: Observation, spec: Spec, status: Status) -> tuple[R
         follows = passage.what_next(observation, spec, status, item)
         if state is GateState.BYPASSED:
             said = item.word.said if item.word else ""
-            told.append((Reason.GATE_BYPASSED, messages.bypassed(item.name, item.images, said, follows)))
+            told.append((Reason.GATE_BYPASSED, gate_messages.bypassed(item.name, item.images, said, follows)))
         elif state is GateState.SKIPPED:
-            told.append((Reason.GATE_SKIPPED, messages.skipped(item.name, item.images, follows)))
+            told.append((Reason.GATE_SKIPPED, gate_messages.skipped(item.name, item.images, follows)))
     return (told[0][0], " ".join(text for _, text in told)) if told else None
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from locktender.api.conditions import Reason
-from locktender.core import messages
+from locktender.core import gate_messages, messages
 from locktender.core.errors import ApiError
 from locktender.kube import gate_objects, paths
 from locktender.kube.client import Client
@@ -124,7 +124,7 @@ class Guard:
         if left > 0:
             return left
         self.metrics.gauge("locktender_gate_installed").set(0)
-        text = messages.guard_blind(self.settings.guard_config_map, self.settings.lease_namespace)
+        text = gate_messages.guard_blind(self.settings.guard_config_map, self.settings.lease_namespace)
         await self._tell(Reason.GATE_INCOMPLETE, "wish", text, f"blind/{self._missing_since}")
         return GUARD_INTERVAL
 
@@ -138,7 +138,7 @@ class Guard:
                 return None
             return await self._mend(wish, wanted, seen)
         except ApiError as error:
-            await self._leave(wanted, seen, messages.guard_refused(messages.one_line(str(error), 300)))
+            await self._leave(wanted, seen, gate_messages.guard_refused(messages.one_line(str(error), 300)))
             return GUARD_RETRY
 
     async def _mend(self, wish: Wish, wanted: Wanted, seen: Seen) -> float | None:
@@ -147,7 +147,7 @@ class Guard:
         if 0 < installing <= GUARD_GRACE:
             return installing
         if self.settings.guard is not GuardMode.RESTORE:
-            await self._leave(wanted, seen, messages.guard_reports())
+            await self._leave(wanted, seen, gate_messages.guard_reports())
             return GUARD_INTERVAL
         patience = self._patience(wanted)
         if patience > 0:
@@ -170,9 +170,9 @@ class Guard:
         deed = (
             "was deleted"
             if seen.deed is Deed.DELETED
-            else messages.gate_edited("" if seen.writer == wanted.manager else seen.writer)
+            else gate_messages.gate_edited("" if seen.writer == wanted.manager else seen.writer)
         )
-        text = messages.gate_restored(
+        text = gate_messages.gate_restored(
             wanted.kind, wanted.name, deed, self.settings.guard_config_map, self.settings.lease_namespace
         )
         await self._tell(Reason.GATE_RESTORED, str(wanted), text, f"{wanted}/{made['metadata']['resourceVersion']}")
@@ -191,7 +191,7 @@ class Guard:
     async def _leave(self, wanted: Wanted, seen: Seen | None, why: str) -> None:
         states = {Deed.DELETED: "is missing", Deed.EDITED: "is not what the chart installed"}
         state = states[seen.deed] if seen else "cannot be looked at"
-        text = messages.gate_incomplete(wanted.kind, wanted.name, state, why, self.settings.lease_namespace)
+        text = gate_messages.gate_incomplete(wanted.kind, wanted.name, state, why, self.settings.lease_namespace)
         await self._tell(
             Reason.GATE_INCOMPLETE, str(wanted), text, f"{wanted}/{seen.identity if seen else state}/{why}"
         )

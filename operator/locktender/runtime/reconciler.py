@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from locktender.api.conditions import Reason
 from locktender.api.status import Status
-from locktender.core import decide, housekeeping, messages, summary
+from locktender.core import decide, gate_messages, housekeeping, messages, summary
 from locktender.core.actions import EmitEvent, EnsureBackup, EnsureJob, ReleaseDeployment, StoreReport
 from locktender.core.errors import ApiError, JobProblem, LocktenderError, NameTaken, ReleaseRefused, Stale
 from locktender.core.observation import Claim, GatedDeployment, Observation, OpenedBy
@@ -196,10 +196,10 @@ class Reconciler:
                 return ORPHAN_PATIENCE - waited
             if deployment.held:
                 since = deployment.held_since.isoformat() if deployment.held_since else ""
-                text = messages.no_migration_for(name, namespace)
+                text = gate_messages.no_migration_for(name, namespace)
                 await self._tell_orphan(namespace, deployment, Reason.HELD, text, f"orphan/{since}")
             elif self._bypassed_lately(raw, deployment):
-                text = messages.bypassed_orphan(
+                text = gate_messages.bypassed_orphan(
                     deployment.name, deployment.images, deployment.word.said if deployment.word else "", name, namespace
                 )
                 fact = f"bypass/{deployment.name}/{deployment.word}"

@@ -10,7 +10,7 @@ import logging
 import ssl
 from collections.abc import Awaitable, Callable
 
-from locktender.core import messages
+from locktender.core import gate_messages
 from locktender.core.errors import ApiError
 from locktender.kube import paths
 from locktender.kube.client import Client, JsonObject
@@ -44,11 +44,11 @@ async def copy_once(client: Client, namespace: str, config_map: str) -> str:
     found = await client.get(paths.config_maps(namespace, config_map))
     bundle = str(((found or {}).get("data") or {}).get(KEY) or "")
     if not bundle.strip():
-        return messages.bundle_missing(namespace, config_map)
+        return gate_messages.bundle_missing(namespace, config_map)
     try:
         ssl.create_default_context(cadata=bundle)
     except ssl.SSLError as error:
-        return f"{messages.bundle_missing(namespace, config_map)} (what it holds is no certificate: {error})"
+        return f"{gate_messages.bundle_missing(namespace, config_map)} (what it holds is no certificate: {error})"
     wanted = base64.b64encode(bundle.encode()).decode()
     if any(_bundle_of(item) not in (wanted, None) for item in configuration.get("webhooks") or ()):
         await client.patch(paths.webhook_configurations(GATE), _patch(wanted), "apply", CA_MANAGER)

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from locktender.core import messages
+from locktender.core import gate_messages
 from locktender.core.errors import ApiError
 from locktender.kube import paths
 from locktender.kube.client import Client, JsonObject
@@ -90,16 +90,16 @@ class Keeper:
             self.serving.load(self._served.certificate, self._served.key)
             log.info("serving with a certificate until %s", self._served.parsed.not_valid_after_utc.isoformat())
         known = self._signer is not None and settled(self._signer, bundle, now, self.times)
-        self.standing.unready = "" if known else messages.authority_settles(self.settings.config_map)
+        self.standing.unready = "" if known else gate_messages.authority_settles(self.settings.config_map)
 
     async def _read(self) -> tuple[JsonObject, JsonObject]:
         namespace = self.settings.namespace
         secret = await self.client.get(paths.secrets(namespace, self.settings.secret))
         if secret is None:
-            raise Missing(messages.gate_object_missing("Secret", namespace, self.settings.secret))
+            raise Missing(gate_messages.gate_object_missing("Secret", namespace, self.settings.secret))
         config_map = await self.client.get(paths.config_maps(namespace, self.settings.config_map))
         if config_map is None:
-            raise Missing(messages.gate_object_missing("ConfigMap", namespace, self.settings.config_map))
+            raise Missing(gate_messages.gate_object_missing("ConfigMap", namespace, self.settings.config_map))
         return secret, config_map
 
     def _authorities(self, secret: JsonObject) -> Authorities:
@@ -113,7 +113,7 @@ class Keeper:
             return read_authority(*(base64.b64decode(data.get(name) or "") for name in names))
         except ValueError as problem:
             log.warning(
-                "%s", messages.authority_unusable(self.settings.namespace, self.settings.secret, names, problem)
+                "%s", gate_messages.authority_unusable(self.settings.namespace, self.settings.secret, names, problem)
             )
             return None
 

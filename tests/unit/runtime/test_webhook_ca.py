@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from locktender.core import messages
+from locktender.core import gate_messages
 from locktender.core.errors import ApiError
 from locktender.kube.client import Client
 from locktender.runtime import webhook_ca
@@ -69,7 +69,7 @@ async def test_writes_nothing_without_a_configuration() -> None:
 @pytest.mark.parametrize("bundle", [None, "", "\n", "no certificate"])
 async def test_a_bundle_that_is_none_is_never_copied(bundle: str | None) -> None:
     api = FakeApi(bundle, "b2xk")
-    assert (await look(api)).startswith(messages.bundle_missing("lt", "ca"))
+    assert (await look(api)).startswith(gate_messages.bundle_missing("lt", "ca"))
     assert api.patches == []
 
 
@@ -95,14 +95,14 @@ async def test_a_refusal_is_said_once_and_tried_again(caplog: pytest.LogCaptureF
 
 
 def test_what_the_webhook_says_names_the_object_and_what_to_do() -> None:
-    assert messages.gate_object_missing("Secret", "lt", "ca") == (
+    assert gate_messages.gate_object_missing("Secret", "lt", "ca") == (
         "Secret ca of namespace lt is gone, and the webhook may not create it. What is served stays as it is. Put it back by helm upgrade "
         "(or kubectl apply of the install file)."
     )
-    assert "ca.crt and ca.key in Secret ca of namespace lt are no authority (why)." in messages.authority_unusable(
+    assert "ca.crt and ca.key in Secret ca of namespace lt are no authority (why)." in gate_messages.authority_unusable(
         "lt", "ca", ("ca.crt", "ca.key"), "why"
     )
-    assert "kubectl get mutatingwebhookconfiguration gate.locktender.dev" in messages.authority_settles("ca")
-    assert "kubectl -n lt get pods,events -l app.kubernetes.io/component=gate-webhook" in messages.bundle_missing(
+    assert "kubectl get mutatingwebhookconfiguration gate.locktender.dev" in gate_messages.authority_settles("ca")
+    assert "kubectl -n lt get pods,events -l app.kubernetes.io/component=gate-webhook" in gate_messages.bundle_missing(
         "lt", "ca"
     )

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from locktender.api.conditions import Reason
 from locktender.api.status import Step, StepState, timestamp
-from locktender.core import gate, messages
+from locktender.core import gate, gate_messages
 from locktender.core.actions import Action, EmitEvent, ReleaseDeployment
 from locktender.core.observation import GatedDeployment
 from locktender.core.steps.base import StepContext, StepResult, finished
@@ -32,7 +32,7 @@ def advance(context: StepContext, record: Step) -> StepResult:
         if item.held and gate.belongs(context.spec, item, context.release)
     ]
     first = gate.first_to_roll_out(context.spec)
-    message = messages.released_before_migration(run.id) if first else messages.released(run.id, run.image)
+    message = gate_messages.released_before_migration(run.id) if first else gate_messages.released(run.id, run.image)
     if not held:
         return StepResult(finished(record, StepState.SUCCEEDED, context.now, Reason.RELEASED, message))
     if not context.may_start:
