@@ -15,6 +15,7 @@ TESTS = "tests/cluster"
 ALONE = (
     "test_bench.py",
     "test_operator_killed.py",
+    "test_reports.py",
     "test_gate_guard.py",
     "test_gate_carriers.py",
     "test_uninstall.py",
