@@ -59,8 +59,7 @@ def _tiles(story: Story) -> str:
         ("Longest wait of others", readable(story.worst_wait), budget, "bad" if over else ""),
         (
             "Waits of others together",
-            readable(story.blocked_seconds),
-            f"{story.wait_count} waits, at most {story.queue} at once",
+            *messages.together(story.blocked_seconds, story.wait_count, story.queue),
             "",
         ),
         ("Its own longest wait", readable(story.own_wait), "for a lock", ""),

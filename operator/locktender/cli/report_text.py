@@ -63,7 +63,7 @@ def _numbers(story: Story) -> Iterator[str]:
         ("longest wait of another session", f"{readable(story.worst_wait)}{budget}"),
         (
             "waits of others together",
-            f"{readable(story.blocked_seconds)} in {story.wait_count} waits, at most {story.queue} at once",
+            " in ".join(messages.together(story.blocked_seconds, story.wait_count, story.queue)),
         ),
         ("longest wait of the migration", readable(story.own_wait)),
         ("write-ahead log", bytes_for_people(story.wal_bytes)),

@@ -31,6 +31,12 @@ def more_left(count: int) -> str:
     return f"{count} shorter ones are counted above, but not kept one by one."
 
 
+def together(seconds: float, count: int, queue: int) -> tuple[str, str]:
+    """The waits of others, summed; and how many those were."""
+    waits = "1 wait" if count == 1 else f"{count} waits"
+    return readable(seconds), f"{waits}, at most {queue} at once" if queue > 1 else waits
+
+
 def who(user: str, application: str, pid: int) -> str:
     """A session, by the names that its owner knows it by."""
     parts = [part for part in (user, f"application {application}" if application else "") if part]
