@@ -83,6 +83,7 @@ BUDGET_LEAD = (
 )
 CANCEL_GRACE = 0.1  # after which a session that still blocks others is terminated
 OWN_GRACE = 1.0  # the same for a session that only hurts itself
+LOCK_TIMEOUT_LIKELY = 0.1  # a session that waited this long for a lock and then went has rather given up than got it
 LOST_PAUSE = 0.2  # between two rounds of terminating a migration that ran unguarded
 SAMPLE_BUSY, SAMPLE_QUIET = 1.0, 10.0  # between two sample lines with and without sessions of the migration
 DATABASE_SIZE_EVERY = 10.0  # the server looks at each file of the database for it

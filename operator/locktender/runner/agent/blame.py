@@ -26,7 +26,10 @@ CONFLICTS = {
 
 @dataclass(frozen=True)
 class Wait:
-    """A session waits for one lock. `pid` and `began` name the wait. `relation` is known for most; `blockers` are direct."""
+    """A session waits for one lock. `pid` and `began` name the wait. `relation` is known for most; `blockers` are direct.
+
+    `prepared` are the numbers of prepared transactions among them; in `blockers` each of these is 0.
+    """
 
     pid: int
     began: float
@@ -82,13 +85,16 @@ def picture(
 def _waits(locks: list[Lock], leaders: Mapping[int, int]) -> list[Wait]:
     granted: dict[str, list[Lock]] = {}
     queues: dict[str, list[Lock]] = {}
-    rows = {}
+    rows: dict[int, int | None] = {}
+    numbers: dict[str, str] = {}  # of prepared transactions, by what their locks have in common
     for lock in locks:
         (granted if lock.granted else queues).setdefault(lock.key, []).append(lock)
         if (
             lock.locktype == "tuple"
         ):  # who waits for a row's transaction has locked the row first: so its table is known
             rows[lock.pid] = lock.relation
+        if lock.pid == 0 and lock.locktype == "transactionid":
+            numbers[lock.transaction] = lock.key.rpartition("/")[2]
     found = []
     for key, queue in queues.items():
         # Without a time the wait has only just begun: it stands at the end.
@@ -102,7 +108,7 @@ def _waits(locks: list[Lock], leaders: Mapping[int, int]) -> list[Wait]:
                 # In a mode that conflicts with itself the last one already waits for all before it.
                 pids.update(ahead[mode][-1:] if mode in CONFLICTS[mode] else ahead[mode])
             relation = lock.relation if lock.relation is not None else rows.get(lock.pid)
-            prepared = frozenset(each.transaction.rpartition("/")[2] for each in hard if each.pid == 0)
+            prepared = frozenset(numbers.get(each.transaction, "") for each in hard if each.pid == 0)
             blockers = frozenset(pids - {me})
             found.append(Wait(me, lock.began, lock.seconds, lock.mode, lock.locktype, relation, blockers, prepared))
             ahead.setdefault(lock.mode, []).append(me)

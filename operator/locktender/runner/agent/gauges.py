@@ -86,11 +86,10 @@ class Gauges:
         self._dead = rows | self._dead  # the first count of each stays
         return sum(max(count - self._dead[each], 0) for each, count in rows.items())
 
-    def measure(self, connection: Connection) -> int:
-        """The size of the database in bytes, remembered. Raises psycopg.Error."""
+    def measure(self, connection: Connection) -> None:
+        """Remember the size of the database. Raises psycopg.Error."""
         row = connection.execute(_SIZE).fetchone()
         self.database_bytes = int(row[0]) if row else 0
-        return self.database_bytes
 
 
 def _array(numbers: Iterable[int]) -> str:

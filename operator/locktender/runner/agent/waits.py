@@ -16,7 +16,7 @@ _LOCKS = """
            concat_ws('/', locktype, database, relation, page, tuple, virtualxid, transactionid, classid, objid, objsubid),
            extract(epoch FROM waitstart)::float8, extract(epoch FROM clock_timestamp() - waitstart)::float8,
            virtualtransaction
-    FROM l WHERE NOT granted
+    FROM l WHERE NOT granted OR pid IS NULL
         OR relation IN (SELECT relation FROM w WHERE relation IS NOT NULL)
         OR transactionid IN (SELECT transactionid FROM w WHERE transactionid IS NOT NULL)
         OR virtualxid IN (SELECT virtualxid FROM w WHERE virtualxid IS NOT NULL)

@@ -7,15 +7,17 @@ A look is one query over pg_locks. The sessions are listed once a second, and at
 goes over the fence's own session: that session is what must not be lost anyway, and if it is, the migration is stopped.
 """
 
+import signal
 import time
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import psycopg
 
 from locktender.runner import journal, redact
 from locktender.runner.agent import names, rules, sessions, signals, waits
-from locktender.runner.agent.account import Account
+from locktender.runner.agent.account import Account, Own
 from locktender.runner.agent.blame import Picture, picture
 from locktender.runner.agent.gauges import Gauges, Reading
 from locktender.runner.agent.holds import Holds
@@ -26,6 +28,7 @@ from locktender.runner.agent.waits import Lock
 from locktender.runner.connect import Connection
 from locktender.runner.settings import (
     DATABASE_SIZE_EVERY,
+    LOCK_TIMEOUT_LIKELY,
     LOOK,
     LOOK_CLOSE,
     LOOK_COST,
@@ -36,9 +39,27 @@ from locktender.runner.settings import (
     SESSIONS_EVERY,
 )
 
+T = TypeVar("T")
+
 
 class Unguarded(Exception):  # not an error of the migration: the guard has been blind for too long
     """No look has succeeded for LOOK_PATIENCE."""
+
+
+@contextmanager
+def _deadline() -> Iterator[None]:
+    """Raises Unguarded in the middle of a look that takes longer than LOOK_PATIENCE: a server that hangs says nothing at all."""
+
+    def expired(*_: object) -> None:
+        raise Unguarded(f"no answer within {LOOK_PATIENCE:g} s")
+
+    before = signal.signal(signal.SIGALRM, expired)
+    signal.setitimer(signal.ITIMER_REAL, LOOK_PATIENCE)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 class Watch:
@@ -55,6 +76,7 @@ class Watch:
         self._ours: dict[int, Session] = {}
         self._done: dict[int, rules.Done] = {}
         self._refused: set[int] = set()
+        self._told: set[str] = set()
         self._listed = self._sampled = self._measured = float("-inf")
         self._seen = time.monotonic()
         self._blocked = self._named = False
@@ -68,12 +90,11 @@ class Watch:
         """Tell what was there before. Raises psycopg.Error if the session is lost."""
         base = self._whose.baseline
         waiting = sum(not lock.granted for lock in waits.look(connection, base.database, ()))
-        size, self._measured = self._gauges.measure(connection), self.at
-        self._reading = self._gauges.read(connection, (), ())
+        self._read(connection)
         version = connection.info.server_version
         journal.say(
             "baseline", at=round(self.at, 3), serverVersion=f"{version // 10_000}.{version % 10_000}",
-            sessions=base.sessions, waiting=waiting, databaseBytes=size, byAddress=base.alone,
+            sessions=base.sessions, waiting=waiting, databaseBytes=self._gauges.database_bytes, byAddress=base.alone,
         )  # fmt: skip
 
     def use(self, pid: int) -> None:
@@ -85,12 +106,13 @@ class Watch:
     def look(self, connection: Connection) -> float:
         """One look; the seconds until the next. Raises psycopg.Error if the session is lost, Unguarded if nothing can be seen."""
         try:
-            pause = self._look(connection)
+            with _deadline():
+                pause = self._look(connection)
         except (psycopg.Error, ArithmeticError, LookupError, TypeError, ValueError) as problem:
             if connection.closed or connection.broken:
                 raise
             if time.monotonic() - self._seen > LOOK_PATIENCE:
-                raise Unguarded from problem
+                raise Unguarded(f"nothing could be seen for {LOOK_PATIENCE:g} s") from problem
             journal.say("unseen", redact.text(f"{type(problem).__name__}: {str(problem).splitlines()[:1]}"))
             return LOOK
         self._seen = time.monotonic()
@@ -128,6 +150,9 @@ class Watch:
         self._timeline.waits(at, ended)
         self._timeline.own(at, own)
         self._timeline.holds(at, self._holds.see(at, locks, self._ours))
+        if own:
+            self._list(connection, ())
+            self._timeline.lock_timeout_seen |= any(self._gave_up(each) for each in own)
         due = self._judge(connection)
         blocked = bool(self._account.charges)
         every = SAMPLE_BUSY if self._ours else SAMPLE_QUIET
@@ -161,16 +186,28 @@ class Watch:
         self._known = {session.pid: session for session in found}
         self._listed = self.at
 
+    def _gave_up(self, own: Own) -> bool:
+        """Its wait has ended, but not with the lock: its transaction failed or it has gone, and not by our doing."""
+        session, done = self._ours.get(own.wait.pid), self._done.get(own.wait.pid)
+        if done is not None and done.at >= own.start:
+            return False
+        if session is None:
+            return own.seconds >= LOCK_TIMEOUT_LIKELY
+        return session.state == "idle in transaction (aborted)"
+
     def _picture(self, locks: list[Lock]) -> Picture:
         leaders = {pid: session.leader for pid, session in self._known.items() if session.leader != pid}
         vacuums = {pid for pid, session in self._known.items() if session.kind == "autovacuum worker"}
         return picture(locks, self._ours, leaders, {*vacuums, self._whose.baseline.pid})
 
     def _name(self, connection: Connection, locks: list[Lock], seen: Picture) -> None:
-        self._timeline.names.learn(connection, {lock.relation for lock in locks})
+        """Names are for people: without them all goes on."""
+        relations = {lock.relation for lock in locks}
+        self._optional(connection, lambda: self._timeline.names.learn(connection, relations))
         transactions = {each for own in seen.own for each in own.prepared}
         if transactions - {each["transaction"] for each in self._timeline.prepared}:
-            self._timeline.prepared = names.prepared(connection, transactions)
+            found = self._optional(connection, lambda: names.prepared(connection, transactions))
+            self._timeline.prepared = found or self._timeline.prepared
 
     def _judge(self, connection: Connection) -> float:
         """Stop what must be stopped; the seconds until the next rule may apply."""
@@ -202,10 +239,28 @@ class Watch:
         )
         return rules.judge(self.limits, scene)
 
-    def _sample(self, connection: Connection) -> None:
+    def _read(self, connection: Connection) -> None:
+        """Gauges are for people as well."""
         if self.at - self._measured >= DATABASE_SIZE_EVERY:
-            self._gauges.measure(connection)
             self._measured = self.at
-        self._reading = self._gauges.read(connection, self._ours, self._holds.relations)
+            self._optional(connection, lambda: self._gauges.measure(connection))
+        found = self._optional(connection, lambda: self._gauges.read(connection, self._ours, self._holds.relations))
+        self._reading = found or self._reading
+
+    def _optional(self, connection: Connection, query: Callable[[], T]) -> T | None:
+        """What `query` finds; None if the server refuses it. Raises psycopg.Error if the session is lost."""
+        try:
+            return query()
+        except psycopg.Error as problem:
+            if connection.closed or connection.broken:
+                raise
+            said = redact.text(str(problem).split("\n", maxsplit=1)[0])
+            if said not in self._told:
+                self._told.add(said)
+                journal.say("unread", said, at=round(self.at, 3))
+            return None
+
+    def _sample(self, connection: Connection) -> None:
+        self._read(connection)
         self._sampled = self.at
         self._timeline.sample(self.at, self._account, self._ours, self._reading, self._gauges.database_bytes)
