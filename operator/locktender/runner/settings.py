@@ -72,15 +72,11 @@ LOCK_BUDGET = 2.0  # longest wait of another session because of the migration; p
 MIGRATION_TIMEOUT = 1800.0  # the whole migration
 LOOK = 0.1  # between two looks at the locks while nobody waits because of the migration
 LOOK_CLOSE = 0.05  # between two looks while somebody does: waits end between looks, so this is how exact their ends are
-LOOK_COST = (
-    0.0002  # added for each lock on the server: a look costs the server about 1 us a lock, so this keeps it below 1 %
-)
-LOOK_SHARE = 0.25  # of the budget: the longest pause, so that a wait is seen long before its budget is spent
+LOOK_COST = 0.0003  # for each lock on the server, whom a look costs 1 to 2 us a lock: so it stays below 1 %
+LOOK_SHARE = 0.4  # of the budget: the longest pause, so that a wait is seen well before its budget is spent
 LOOK_PATIENCE = 3.0  # looks may fail for this long until the migration counts as unguarded
 SESSIONS_EVERY = 1.0  # between two lists of the sessions, if nothing unknown shows up before
-BUDGET_LEAD = (
-    0.05  # a cancel begins this much before the budget is spent: it has to travel, and the transaction to roll back
-)
+BUDGET_LEAD = 0.05  # how much before the budget a cancel begins: it has to travel, and the work to be rolled back
 CANCEL_GRACE = 0.1  # after which a session that still blocks others is terminated
 OWN_GRACE = 1.0  # the same for a session that only hurts itself
 LOCK_TIMEOUT_LIKELY = 0.1  # a session that waited this long for a lock and then went has rather given up than got it

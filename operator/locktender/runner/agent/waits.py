@@ -23,6 +23,7 @@ _LOCKS = """
         OR objid IN (SELECT objid FROM w WHERE objid IS NOT NULL)
         OR (pid = ANY (%(ours)s::int[]) AND locktype = 'relation' AND mode = ANY (%(strong)s::text[]))
 """
+_ANYBODY = b"SELECT 1 FROM pg_locks WHERE NOT granted LIMIT 1"
 _STRONG = "{" + ",".join(f"{mode}Lock" for mode in STRONG) + "}"
 
 
@@ -42,6 +43,11 @@ class Lock:
     began: float
     seconds: float
     transaction: str
+
+
+def anybody(connection: Connection) -> bool:
+    """Whether anybody waits at all: the cheapest question. Raises psycopg.Error."""
+    return connection.execute(_ANYBODY).fetchone() is not None
 
 
 def look(connection: Connection, database: int, ours: Iterable[int]) -> list[Lock]:

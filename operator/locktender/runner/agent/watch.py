@@ -3,7 +3,7 @@
     look --nobody waits because of us--> pause LOOK --look
       '--somebody does--> pause LOOK_CLOSE, or until the budget of the longest wait is spent if that is sooner --look
 
-A look is one query over pg_locks. The sessions are listed once a second, and at once when a lock shows somebody unknown. All of it
+A look is one query over pg_locks, and a cheaper one while there is neither a session of the migration nor a wait. The sessions are listed once a second, and at once when a lock shows somebody unknown. All of it
 goes over the fence's own session: that session is what must not be lost anyway, and if it is, the migration is stopped.
 """
 
@@ -141,7 +141,8 @@ class Watch:
     def _look(self, connection: Connection) -> float:
         if self.lost:
             self.stop_everything(connection)
-        locks = waits.look(connection, self._whose.baseline.database, self._ours)
+        quiet = not self._ours and not self._account.charges and not waits.anybody(connection)
+        locks = [] if quiet else waits.look(connection, self._whose.baseline.database, self._ours)
         self._know(connection, locks)
         seen = self._picture(locks)
         self._name(connection, locks, seen)
