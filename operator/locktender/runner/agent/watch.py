@@ -127,9 +127,12 @@ class Watch:
         """The last lines; the summary."""
         if connection is not None and not connection.closed:
             try:
-                self._look(connection)
-                self._sample(connection)
-            except (psycopg.Error, ArithmeticError, LookupError, TypeError, ValueError):
+                self._measured = self.at  # the size of the database is not worth making the pod's end wait
+                with _deadline():
+                    if self._ours:
+                        self._look(connection)
+                    self._sample(connection)
+            except (psycopg.Error, Unguarded, ArithmeticError, LookupError, TypeError, ValueError):
                 journal.say("unseen", "the last look failed")
         at = self.at
         ended, own = self._account.finish(at)
