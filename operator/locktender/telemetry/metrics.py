@@ -8,9 +8,11 @@ from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from locktender.api.spec import Spec
 from locktender.api.status import Outcome, Run, Status, Step, StepState, moment
 from locktender.core import passage
 from locktender.core.observation import Observation
+from locktender.core.steps.backup import NAME as BACKUP
 from locktender.telemetry.locks import LOCK_METRICS, LockSeries
 from locktender.telemetry.metric import LONG_BUCKETS, SHORT_BUCKETS, Kind, Metric
 
@@ -23,7 +25,19 @@ METRICS: tuple[Metric, ...] = (
         "1 for the step that the current run is at, with its state.",
     ),
     Metric("locktender_ready", Kind.GAUGE, _RESOURCE, "1 when the newest release is through its gate, else 0."),
+    Metric(
+        "locktender_step_start_timestamp_seconds",
+        Kind.GAUGE,
+        (*_RESOURCE, "step"),
+        "Unix time at which the step began that the current run is at; absent while none has begun.",
+    ),
     Metric("locktender_stalled", Kind.GAUGE, _RESOURCE, "1 when a person is needed, else 0."),
+    Metric(
+        "locktender_stalled_reason",
+        Kind.GAUGE,
+        (*_RESOURCE, "reason"),
+        "1 for the reason for which a person is needed; absent when none is.",
+    ),
     Metric("locktender_held_deployments", Kind.GAUGE, _RESOURCE, "Deployments that wait at the gate."),
     Metric(
         "locktender_unverified_deployments",
@@ -44,6 +58,18 @@ METRICS: tuple[Metric, ...] = (
         "Unix time of the end of the last successful run.",
     ),
     Metric("locktender_backup_size_bytes", Kind.GAUGE, _RESOURCE, "Stored size of the last backup."),
+    Metric(
+        "locktender_last_backup_timestamp_seconds",
+        Kind.GAUGE,
+        _RESOURCE,
+        "Unix time of the end of the last backup that was proved.",
+    ),
+    Metric(
+        "locktender_lock_budget_seconds",
+        Kind.GAUGE,
+        _RESOURCE,
+        "spec.locks.budget: how long one session of others may wait because of the migration.",
+    ),
     Metric(
         "locktender_step_duration_seconds",
         Kind.HISTOGRAM,
@@ -153,7 +179,10 @@ class Metrics:
                     )
         if "locktender_gate_installed" in self._gauges:
             self.gauge("locktender_gate_installed").set(-1)  # until this replica looks
-        self._step_labels: dict[tuple[str, str], tuple[str, ...]] = {}
+        if "locktender_runs" in self._counters:
+            for outcome in Outcome:  # from 0, or Prometheus would not see the first one as an increase
+                self._counters["locktender_runs"].labels(outcome)
+        self._shown: dict[tuple[str, tuple[str, str]], tuple[str, ...]] = {}
 
     def gauge(self, name: str) -> Gauge:
         """A gauge of the table."""
@@ -227,6 +256,7 @@ class Metrics:
         ready, stalled = status.condition("Ready"), status.condition("Stalled")
         self._gauges["locktender_ready"].labels(*labels).set(ready is not None and ready.status == "True")
         self._gauges["locktender_stalled"].labels(*labels).set(stalled is not None)
+        self._show_only("locktender_stalled_reason", labels, (stalled.reason,) if stalled else None)
         held = [item for item in observation.deployments if item.held]
         self._gauges["locktender_held_deployments"].labels(*labels).set(len(held))
         self._gauges["locktender_unverified_deployments"].labels(*labels).set(len(passage.unverified(status)))
@@ -236,6 +266,12 @@ class Metrics:
         if success is not None:
             ended = moment(success.end_time).timestamp()
             self._gauges["locktender_last_success_timestamp_seconds"].labels(*labels).set(ended)
+        backup = status.run.step(BACKUP) if status.run else None
+        if backup is not None and backup.state is StepState.SUCCEEDED and backup.end_time:
+            taken = moment(backup.end_time).timestamp()
+            self._gauges["locktender_last_backup_timestamp_seconds"].labels(*labels).set(taken)
+        if isinstance(observation.spec, Spec):
+            self._gauges["locktender_lock_budget_seconds"].labels(*labels).set(observation.spec.locks.budget)
         self._show_step(labels, status.run)
 
     def backup_stored(self, observation: Observation, size: int) -> None:
@@ -247,19 +283,28 @@ class Metrics:
         return LockSeries(self._gauges, self._counters, namespace, name)
 
     def _show_step(self, labels: tuple[str, str], run: Run | None) -> None:
-        gauge = self._gauges["locktender_step"]
         current = next((step for step in reversed(run.steps)), None) if run and run.active else None
-        wanted = (*labels, current.name, str(current.state)) if current else None
-        shown = self._step_labels.pop(labels, None)
+        self._show_only("locktender_step", labels, (current.name, str(current.state)) if current else None)
+        began = current.start_time if current else None
+        named = (current.name,) if current and began else None
+        self._show_only(
+            "locktender_step_start_timestamp_seconds", labels, named, moment(began).timestamp() if began else 0
+        )
+
+    def _show_only(self, name: str, resource: tuple[str, str], rest: tuple[str, ...] | None, value: float = 1) -> None:
+        """The one series of a resource that a gauge has at a time; none with `rest` None."""
+        gauge = self._gauges[name]
+        wanted = (*resource, *rest) if rest else None
+        shown = self._shown.pop((name, resource), None)
         if shown is not None and shown != wanted:
             gauge.remove(*shown)
         if wanted is not None:
-            gauge.labels(*wanted).set(1)
-            self._step_labels[labels] = wanted
+            gauge.labels(*wanted).set(value)
+            self._shown[name, resource] = wanted
 
     def forget(self, namespace: str, name: str) -> None:
         """Remove the series of a deleted resource."""
-        self._step_labels.pop((namespace, name), None)
+        self._shown = {key: shown for key, shown in self._shown.items() if key[1] != (namespace, name)}
         for metric in METRICS:
             if metric.labels[: len(_RESOURCE)] == _RESOURCE:
                 series = (self._gauges if metric.kind is Kind.GAUGE else self._counters)[metric.name]
