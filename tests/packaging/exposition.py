@@ -47,7 +47,9 @@ class Operator:
         self._show("in-backup", in_backup())
         n = self._scrapes
         self._locks.sample(
-            Sample(3, 1.0, 1.5, 2.0 * n, ((SHARE_LOCK, 3),), 4.0, 1, wal_bytes=5, deadlocks=n, lag_bytes=6, lag_seconds=7)
+            Sample(
+                3, 1.0, 1.5, 2.0 * n, ((SHARE_LOCK, 3),), 4.0, 1, wal_bytes=5, deadlocks=n, lag_bytes=6, lag_seconds=7
+            )
         )
         self._locks.stopped(Stop("cancel", 17, "LockTimeout", 3.0, SHARE_LOCK, "public.orders", "", 3))
 

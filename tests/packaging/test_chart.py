@@ -16,7 +16,7 @@ pytestmark = pytest.mark.packaging
 Object = dict[str, Any]
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 EVERYTHING = (
-    "--set=metrics.serviceMonitor.enabled=true,networkPolicy.enabled=true,crds.keep=false,logLevel=DEBUG",
+    "--set=metrics.serviceMonitor.enabled=true,metrics.prometheusRule.enabled=true,metrics.dashboards.enabled=true,networkPolicy.enabled=true,crds.keep=false,logLevel=DEBUG",
     "--set=serviceAccount.annotations.a=b,podLabels.team=shop,podAnnotations.a=b,priorityClassName=high,nodeSelector.disk=ssd",
     '--set-json=tolerations=[{"operator":"Exists"}]',
     '--set-json=affinity={"nodeAffinity":{}}',
@@ -86,6 +86,9 @@ BAD_VALUES = {
     "a namespace twice": ("--set=watch.namespaces={a,a}", "'/watch/namespaces'"),
     "a pull secret as a string": ("--set=imagePullSecrets={registry}", "got string, want object"),
     "an interval without a unit": ("--set-string=metrics.serviceMonitor.interval=30", "'/metrics/serviceMonitor/interval'"),
+    "a threshold in words": ("--set=metrics.prometheusRule.thresholds.LocktenderMigrationSlow=long", "got string, want number"),
+    "a runbook's address that ends in a slash": ("--set=metrics.prometheusRule.runbookUrl=https://wiki/", "'/metrics/prometheusRule/runbookUrl'"),
+    "a dashboard's label that is no text": ("--set=metrics.dashboards.labels.grafana_dashboard=1", "got number, want string"),
     "a disruption budget of nothing": ("--set=podDisruptionBudget.maxUnavailable=0", "'/podDisruptionBudget/maxUnavailable'"),
     "an uninstall without time": ("--set=uninstall.timeoutSeconds=1", "'/uninstall/timeoutSeconds'"),
     "an unknown carrier": ("--set=gate.carrier=pigeon", "value must be one of 'auto', 'policy', 'webhook', 'both'"),
@@ -173,6 +176,7 @@ class TestOperator:
         assert monitor["spec"]["endpoints"][0] | {"interval": 0, "scrapeTimeout": 0} == {
             "port": "http",
             "path": "/metrics",
+            "honorLabels": True,
             "interval": 0,
             "scrapeTimeout": 0,
         }

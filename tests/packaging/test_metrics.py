@@ -24,7 +24,10 @@ def test_promtool_finds_nothing_wrong_with_the_metrics() -> None:
     metrics.api_call("GET", "200", 0.01)
     metrics.failed("api")
     checked = subprocess.run(
-        [promtool.program("promtool"), "check", "metrics"], input=generate_latest(metrics.registry), capture_output=True, check=False
+        [promtool.program("promtool"), "check", "metrics"],
+        input=generate_latest(metrics.registry),
+        capture_output=True,
+        check=False,
     )
     assert checked.returncode == 0, checked.stderr.decode() + checked.stdout.decode()
     assert checked.stderr == b""

@@ -108,7 +108,5 @@ def test_the_links_and_values_of_a_runbook_lead_somewhere(page: Path) -> None:
 
 
 def test_the_alerts_speak_of_reasons_that_exist() -> None:
-    named = {
-        reason for match in re.findall(r'reason[!=]~"([^"]+)"', ALERTS.read_text()) for reason in match.split("|")
-    }
+    named = {reason for match in re.findall(r'reason[!=]~"([^"]+)"', ALERTS.read_text()) for reason in match.split("|")}
     assert named <= {str(reason) for reason in Reason}

@@ -9,7 +9,10 @@ ROOT = Path(__file__).resolve().parents[2]
 ALERTS = ROOT / "charts" / "locktender" / "files" / "alerts.yaml"
 PAGE = ROOT / "docs" / "monitoring.md"
 RUNBOOKS = ROOT / "docs" / "runbooks"
-BEGIN, END = "<!-- alerts: rendered from charts/locktender/files/alerts.yaml by `make render` -->", "<!-- end of alerts -->"
+BEGIN, END = (
+    "<!-- alerts: rendered from charts/locktender/files/alerts.yaml by `make render` -->",
+    "<!-- end of alerts -->",
+)
 
 
 def alerts() -> list[dict[str, Any]]:

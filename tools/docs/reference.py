@@ -1,4 +1,7 @@
-"""Renders pages from tables: reasons, metrics and settings of the code, the gate's behaviour of its test. `--check` fails on a stale page."""
+"""Renders pages from tables: reasons, metrics and settings of the code, the gate's behaviour of its test, the alerts of their rules file.
+
+`--check` fails on a stale page.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ sys.path.insert(0, str(ROOT / "operator"))
 from locktender.api.conditions import REASON_DOCS, ConditionType  # noqa: E402  # after the path is set
 from locktender.telemetry.metric import Kind, Metric  # noqa: E402
 from locktender.telemetry.metrics import METRICS, WEBHOOK_METRICS  # noqa: E402
-from tools.docs import gate_behaviour  # noqa: E402
+from tools.docs import gate_behaviour, monitoring  # noqa: E402
 
 PAGES = ROOT / "docs" / "reference"
 CONDITIONS = {
@@ -100,6 +103,7 @@ def main() -> int:
     check, stale = "--check" in sys.argv[1:], []
     pages = {PAGES / "reasons.md": reasons(), PAGES / "metrics.md": metrics(), PAGES / "settings.md": settings()}
     pages[ROOT / "docs" / "gate-behaviour.md"] = gate_behaviour.page()
+    pages[monitoring.PAGE] = monitoring.page()
     for page, text in pages.items():
         if check and (not page.exists() or page.read_text() != text):
             stale.append(page.relative_to(ROOT))
