@@ -9,14 +9,14 @@ RUN := $(UV) run --frozen --all-extras
 PYTHON ?= python3
 # The folder of a Go new enough to build the node; asked for only by the targets that need it.
 WITH_GO = PATH="$$(tools/bootstrap/go.sh):$$PATH"
-# Options of a bench: --tries N, --check, --trace.
+# Options of a bench: --tries N, --check, --trace, --major M.
 BENCH ?=
 # Test processes of the cluster tests that run side by side.
 WORKERS ?= 4
 
 .PHONY: help demo demo-clean test test-fast test-unit test-postgres test-apiserver test-packaging test-cluster
 .PHONY: check check-python check-layers check-files check-workflows check-rendered check-imports
-.PHONY: format render bootstrap cluster-up cluster-down images bench bench-gate
+.PHONY: format render bootstrap cluster-up cluster-down images bench bench-gate bench-locks
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -96,10 +96,13 @@ cluster-down: ## Stop the node; leaves no process, mount, bridge or rule behind
 	@$(PYTHON) -m tools.cluster down
 
 bench: ## Every bench: prints tables, writes build/bench/NAME.json
-	@$(WITH_GO) $(PYTHON) -m tools.bench all
+	@$(WITH_GO) $(RUN) python -m tools.bench all
 
 bench-gate: ## What the gate costs, beside a plain rollout, a bare Job and a Helm hook (BENCH="--tries 3 --check")
 	@$(WITH_GO) $(PYTHON) -m tools.bench gate $(BENCH)
+
+bench-locks: ## How long a migration makes users wait, with the agent and without (BENCH="--tries 14 --major 16 --check")
+	@$(RUN) python -m tools.bench locks $(BENCH)
 
 images: ## Build the images of Locktender and of the tests, and load them into the node
 	@$(WITH_GO) $(PYTHON) -m tools.cluster images
