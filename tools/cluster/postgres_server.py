@@ -133,7 +133,7 @@ def standby(primary: Kind, settings: dict[str, str]) -> Iterator[Kind]:
 def _place(major: int, kind: type[Kind]) -> Iterator[Kind]:
     """A folder and a free port; whatever runs there in the end is stopped, and the folder removed."""
     user = pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else os.geteuid()
-    folder = Path(tempfile.mkdtemp(prefix=f"locktender-pg{major}-", dir="/tmp"))  # noqa: S108  # mkdtemp chooses
+    folder = Path(tempfile.mkdtemp(prefix=f"locktender-pg{major}-", dir="/tmp"))  # mkdtemp chooses
     try:
         folder.chmod(0o755)
         with socket.socket() as probe:

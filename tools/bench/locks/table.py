@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from tools.bench.locks.trials import Trial
 
 _HEAD = ("scenario", "budget", "trials", "reader", "writer", "floor", "without: reader", "writer", "ended")
-_WIDTHS = (30, 8, 7, 8, 8, 7, 16, 8)
+_WIDTHS = (33, 8, 7, 8, 8, 7, 16, 8)
 
 
 def table(trials: Sequence[Trial]) -> Iterator[str]:
