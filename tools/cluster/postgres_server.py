@@ -122,9 +122,11 @@ def _prepared(major: int, kind: type[Kind]) -> Iterator[Kind]:
 def standby(primary: Kind, settings: dict[str, str]) -> Iterator[Kind]:
     """A streaming standby of `primary`, which must let its superuser replicate over TCP; `ctl("promote")` makes it a primary."""
     with _place(primary.major, type(primary)) as server:
-        copy = ("-D", str(server.folder / "data"), "-c", "fast", "-R", "-X", "stream")
+        copy = ("-D", str(server.folder / "data"), "-c", "fast", "-X", "stream")
         primary.program("pg_basebackup", "-d", primary.url(), *copy)
-        configure(server, settings)
+        (server.folder / "data" / "standby.signal").touch()
+        # Not pg_basebackup -R: it writes options that the libpq of the server's own receiver may not know.
+        configure(server, {**settings, "primary_conninfo": f"host=127.0.0.1 port={primary.port} user=postgres"})
         server.start()
         yield server
 
