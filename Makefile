@@ -37,7 +37,7 @@ test-unit: ## The unit tests on each supported Python of this machine
 	@$(PYTHON) -m tools.suite.pythons
 
 test-postgres: ## The Job side against real PostgreSQL servers 14 to 18
-	@$(RUN) pytest tests/postgres -m postgres
+	@$(WITH_GO) $(RUN) pytest tests/postgres -m postgres
 
 test-apiserver: ## CRDs, gate and controller against a real API server
 	@$(WITH_GO) $(RUN) pytest tests/apiserver -m apiserver -n 3 --dist loadfile

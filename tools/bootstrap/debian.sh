@@ -7,6 +7,11 @@ set -eu
 packages="make git ca-certificates curl xz-utils zstd python3 python3-venv debootstrap buildah gcc libc6-dev
   runc containernetworking-plugins iptables conntrack iproute2 procps"
 
+# Other people's programs for the tests of database drivers; whatever version is there already is good enough.
+command -v npm >/dev/null || packages="$packages nodejs npm"
+command -v javac >/dev/null || packages="$packages openjdk-17-jdk-headless"
+command -v mvn >/dev/null || packages="$packages maven"
+
 missing=""
 for package in $packages; do
   dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
