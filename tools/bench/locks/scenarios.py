@@ -3,12 +3,15 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import psycopg
 
 ADD_COLUMN = "ALTER TABLE orders ADD COLUMN source text"
-HEAD_START = 0.1  # seconds between the first lock of one side and the first of the other
+HEAD_START = 0.1  # seconds that the application's own session has before the migration begins
+POLL = 0.02  # seconds between two looks for the migration's lock
+PATIENCE = 10.0  # seconds to wait for it
 
 
 @dataclass(frozen=True)
@@ -39,11 +42,21 @@ async def _session(setting: Setting, name: str) -> psycopg.AsyncConnection:
     return await psycopg.AsyncConnection.connect(joined, autocommit=True)
 
 
+async def _seen(connection: psycopg.AsyncConnection, locks: str) -> None:
+    """Return when the server shows a lock on orders for which the condition `locks` is true, or after PATIENCE."""
+    query = f"SELECT FROM pg_locks WHERE relation = 'orders'::regclass AND {locks}"  # noqa: S608  # from constants
+    with suppress(TimeoutError):
+        async with asyncio.timeout(PATIENCE):
+            while not await (await connection.execute(query.encode())).fetchone():
+                await asyncio.sleep(POLL)
+
+
 async def _long_transaction(setting: Setting) -> None:
-    """A report that has read one row and keeps its transaction open, idle."""
+    """A report that has read one row and keeps its transaction open, idle, from before the migration comes until well after."""
     async with await _session(setting, "shop-report") as connection:
         await connection.execute("BEGIN")
         await connection.execute("SELECT * FROM orders WHERE id = 1")
+        await _seen(connection, "NOT granted")
         await asyncio.sleep(setting.hold)
         await connection.execute("COMMIT")
 
@@ -53,7 +66,8 @@ async def _crossing(setting: Setting) -> None:
     async with await _session(setting, "shop-checkout") as connection:
         await connection.execute("BEGIN")
         await connection.execute("UPDATE customers SET balance = balance + 1 WHERE id = 1")
-        await asyncio.sleep(2 * HEAD_START + setting.chance.uniform(0, 0.05))
+        await _seen(connection, "granted AND mode = 'AccessExclusiveLock'")
+        await asyncio.sleep(setting.chance.uniform(0, 0.05))
         try:
             await connection.execute("UPDATE orders SET status = 'paid' WHERE id = 1")
             await connection.execute("COMMIT")
@@ -88,7 +102,7 @@ INDEX = Scenario(
 )
 DEADLOCK = Scenario(
     "deadlock with the application",
-    ("BEGIN", ADD_COLUMN, "SELECT pg_sleep(0.2)", "ALTER TABLE customers ADD COLUMN source text", "COMMIT"),
+    ("BEGIN", ADD_COLUMN, "SELECT pg_sleep(0.3)", "ALTER TABLE customers ADD COLUMN source text", "COMMIT"),
     undo=(
         "ALTER TABLE orders DROP COLUMN IF EXISTS source",
         "ALTER TABLE customers DROP COLUMN IF EXISTS source",
