@@ -44,7 +44,7 @@ async def _session(setting: Setting, name: str) -> psycopg.AsyncConnection:
 
 async def _seen(connection: psycopg.AsyncConnection, locks: str) -> None:
     """Return when the server shows a lock on orders for which the condition `locks` is true, or after PATIENCE."""
-    query = f"SELECT 1 FROM pg_locks WHERE relation = 'orders'::regclass AND {locks}"
+    query = f"SELECT 1 FROM pg_locks WHERE relation = 'orders'::regclass AND {locks}"  # noqa: S608  # from constants
     with suppress(TimeoutError):
         async with asyncio.timeout(PATIENCE):
             while not await (await connection.execute(query.encode())).fetchone():  # noqa: ASYNC110  # the event is the server's
