@@ -34,6 +34,8 @@ BACKUP_TIMEOUT = 6 * 3600.0  # seconds until a backup's pod is stopped: a hung s
 BACKUP_FRESH = (
     3600.0  # seconds that a backup counts as taken before the migration; after a longer wait it is taken again
 )
+# Seconds of lock_timeout that a framework's sessions get unless spec.locks.timeout says otherwise: about what a user bears.
+LOCK_TIMEOUT = 2.0
 POD_START_ALLOWANCE = 60.0  # seconds on top of spec.migration.timeout for pulling, mounting and taking the fence
 TTL_SUCCEEDED = 3600  # seconds that a successful Job and its log are kept
 TTL_FAILED = 7 * 24 * 3600  # seconds that a failed Job and its log are kept: somebody may be on leave

@@ -2,9 +2,10 @@
 
 from locktender.api.conditions import Reason
 from locktender.api.duration import readable
-from locktender.api.spec import Spec
+from locktender.api.spec import Framework, Spec
 from locktender.core.lock_summary import Blocker, LockSummary
 from locktender.core.messages import fit
+from locktender.settings import LOCK_TIMEOUT
 
 _FACT = 1000  # characters: half of a message, so that the other half always has room for what to type
 _LAST_WORDS = 400  # characters of the container's own last words beside what was measured
@@ -91,14 +92,22 @@ def advice(reason: str, spec: Spec, summary: LockSummary | None, name: str, name
         return f"Give it a quieter hour, make the change in smaller steps, or let others wait longer: {more}. How to choose: {_GUIDE}"
     if reason == Reason.LOCK_TIMEOUT:
         pid = next((item.pid for item in summary.blockers if item.pid and item.kind != "prepared"), 0) if summary else 0
-        end = f"SELECT pg_terminate_backend({pid or 'PID'})"
-        return f"End the session in its way ({end}) or let it end, or wait longer: {_patch('maxWait', spec.locks.max_wait, name, namespace)}"
+        longer = _wait_longer(spec, summary, name, namespace)
+        return f"End the session in its way (SELECT pg_terminate_backend({pid or 'PID'})) or let it end, or wait longer: {longer}"
     if reason == Reason.STATEMENT_TIMEOUT:
         more = _patch("statementTimeout", spec.locks.statement_timeout, name, namespace)
         return f"Do the work in smaller steps, or allow a statement more: {more}"
     if reason == Reason.DEADLOCK:
         return f"Take the locks in the order in which the application takes them, one table a transaction; see {_GUIDE}"
     return ""
+
+
+def _wait_longer(spec: Spec, summary: LockSummary | None, name: str, namespace: str) -> str:
+    """Which of two limits ended the wait: maxWait, which the agent and the Sql runner keep, or the lock_timeout of the session itself."""
+    by_agent = summary is not None and summary.cause == Reason.LOCK_TIMEOUT
+    if by_agent or spec.migration.framework is Framework.SQL:
+        return _patch("maxWait", spec.locks.max_wait, name, namespace)
+    return _patch("timeout", spec.locks.timeout or LOCK_TIMEOUT, name, namespace)
 
 
 def _patch(field: str, seconds: float, name: str, namespace: str) -> str:

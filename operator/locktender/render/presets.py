@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from locktender.api.spec import Framework, Migration
+from locktender.settings import LOCK_TIMEOUT
 
 SQL_PATH = "db/migrations"
 GOLANG_MIGRATE_PATH = "migrations"
@@ -20,7 +21,7 @@ class Preset:
     """
 
     command: tuple[str, ...]
-    lock_timeout: float = 2.0
+    lock_timeout: float = LOCK_TIMEOUT
     same_user: bool = False
 
 

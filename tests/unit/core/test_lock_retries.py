@@ -187,6 +187,26 @@ def test_without_an_agents_cause_the_containers_words_say_that_locks_ended_it(wo
 
 
 @pytest.mark.parametrize(
+    ("framework", "agent", "limit"),
+    [
+        ("Sql", {}, '{"maxWait":"120s"}'),
+        ("Django", {"cause": "LockTimeout", "cancelled": 1, "blockers": [WEB]}, '{"maxWait":"120s"}'),
+        ("Django", {"blockers": [WEB]}, '{"timeout":"4s"}'),
+    ],
+)
+def test_a_lock_that_was_never_got_names_the_session_to_end_and_the_limit_to_raise(
+    framework: str, agent: dict[str, Any], limit: str
+) -> None:
+    world = migrating(migration={"framework": framework}, locks={"retries": 0})
+    world.container_fails(1, "ERROR: canceling statement due to lock timeout").agent_ends(**agent).settle()
+    assert (step(world).state, step(world).reason) == (StepState.FAILED, "LockTimeout")
+    assert f"pg_terminate_backend({7 if agent else 'PID'})" in (step(world).message or "")
+    assert f"""kubectl -n shop patch dbm shop-db --type=merge -p '{{"spec":{{"locks":{limit}}}}}'""" in (
+        step(world).message or ""
+    )
+
+
+@pytest.mark.parametrize(
     ("words", "reason"),
     [
         ("ERROR: canceling statement due to statement timeout", "StatementTimeout"),
