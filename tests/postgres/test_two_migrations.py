@@ -232,13 +232,16 @@ def test_after_a_persons_word_a_migration_that_comes_back_with_its_network_is_en
     until(lambda: holder(shared, database) is None, "the server to notice")
     second = pod("second", LOCKTENDER_FENCE_OVERRIDE="1")
     assert second.start()
-    running = second.migrate(8)
+    running = second.migrate(12)
     until(lambda: sessions(shared, database, second), "the second migration to begin")
 
     first.network.mend()
-    revenant = first.migrate(60)
 
-    assert revenant.wait(20) != 0
+    def ended():
+        _, errors = first.migrate(60).communicate(timeout=20)
+        return "terminating connection" in errors  # else it has not got through yet
+
+    until(ended, "the first migration to come back and be ended")
     assert running.poll() is None  # it was ended while the other one goes on
     assert running.wait(20) == 0
     assert second.end().reason == "Succeeded"
