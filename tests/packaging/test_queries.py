@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 import yaml
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.apiserver.webhook import free_port
 from tests.packaging import exposition, promtool
@@ -139,6 +141,13 @@ def test_every_selector_of_an_alert_finds_series_and_every_label_it_speaks_of_is
     grouped = {label for labels in re.findall(r"by \(([^)]*)\)", rule["expr"]) for label in labels.split(", ")}
     assert left != []
     assert [series for series in left if not spoken | grouped <= series["metric"].keys()] == []
+
+
+def test_the_replicas_that_are_scraped_expose_every_metric_there_is() -> None:
+    for replica in (exposition.Operator(), exposition.Webhook()):
+        replica.lives()
+        families = text_string_to_metric_families(generate_latest(replica.metrics.registry).decode())
+        assert [family.name for family in families if not family.samples] == []
 
 
 def test_a_query_for_what_is_not_exposed_would_be_found_out(query: Query) -> None:
