@@ -16,7 +16,7 @@ WORKERS ?= 4
 
 .PHONY: help demo demo-clean test test-fast test-unit test-postgres test-apiserver test-packaging test-cluster
 .PHONY: check check-python check-layers check-files check-workflows check-rendered check-imports
-.PHONY: format render bootstrap cluster-up cluster-down images bench bench-gate bench-locks
+.PHONY: format render sbom bootstrap cluster-up cluster-down images bench bench-gate bench-locks
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,6 +83,9 @@ format: ## Format the Python files and mend what ruff can mend
 render: ## Render the files that are made from others (CRDs in the chart, deploy/install.yaml, docs/reference)
 	@$(RUN) python -m tools.render.render
 	@$(RUN) python -m tools.docs.reference
+
+sbom: ## List what the images are made of: CycloneDX, out of the lock file, in build/sbom
+	@$(PYTHON) -m tools.sbom
 
 bootstrap: ## Install the Debian packages and tools that a new machine lacks
 	@tools/bootstrap/debian.sh

@@ -285,6 +285,19 @@ async def test_every_right_is_used_and_none_is_missing(tmp_path: Path, monkeypat
             "used, and not granted"
         )
         assert cluster.refused() == []
+        writes = [
+            request
+            for request in audit.requests(cluster.server.audit_log)
+            if request.verb not in ("get", "list", "watch")
+        ]
+        outside = {
+            request.resource
+            for request in writes
+            if request.account == OPERATOR and request.namespace not in ("shop", "")
+        }
+        assert outside == {"leases", "events"}, (
+            "of the operator itself: claims, its own lease, and what it tells of the gate"
+        )
 
 
 @pytest.mark.timeout(300)

@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT / "operator"))
 from locktender.api.conditions import REASON_DOCS, ConditionType  # noqa: E402  # after the path is set
 from locktender.telemetry.metric import Kind, Metric  # noqa: E402
 from locktender.telemetry.metrics import METRICS, WEBHOOK_METRICS  # noqa: E402
-from tools.docs import gate_behaviour, monitoring  # noqa: E402
+from tools.docs import architecture, gate_behaviour, monitoring  # noqa: E402
 
 PAGES = ROOT / "docs" / "reference"
 CONDITIONS = {
@@ -104,6 +104,7 @@ def main() -> int:
     pages = {PAGES / "reasons.md": reasons(), PAGES / "metrics.md": metrics(), PAGES / "settings.md": settings()}
     pages[ROOT / "docs" / "gate-behaviour.md"] = gate_behaviour.page()
     pages[monitoring.PAGE] = monitoring.page()
+    pages[architecture.PAGE] = architecture.page(architecture.PAGE.read_text())
     for page, text in pages.items():
         if check and (not page.exists() or page.read_text() != text):
             stale.append(page.relative_to(ROOT))

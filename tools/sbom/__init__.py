@@ -1,0 +1,1 @@
+"""Lists of what the images are made of."""
