@@ -1,8 +1,8 @@
 """Rules of the Job side that need no server."""
 
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -126,10 +126,15 @@ def test_the_hook_of_every_migration_loads_no_driver_and_is_fast(tmp_path):
     assert "locktender.runner.agent.wait" in ended.stderr
     times = []
     for _ in range(3):
-        begun = time.monotonic()
+        begun = processor_time()
         run("runner", "agent-wait", LOCKTENDER_RUN_DIR=str(tmp_path))
-        times.append(time.monotonic() - begun)
-    assert min(times) < 0.3  # alone on a machine 0.06 s
+        times.append(processor_time() - begun)
+    assert min(times) < 0.2  # seconds of a processor, whoever else uses it; 0.06 as a rule
+
+
+def processor_time():
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
 
 
 @pytest.mark.parametrize(
