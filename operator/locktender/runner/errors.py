@@ -55,6 +55,7 @@ class Reason(StrEnum):
     OUT_OF_ORDER = "OutOfOrder"
     STATEMENT_FAILED = "StatementFailed"
     LOCK_TIMEOUT = "LockTimeout"
+    LOCK_BUDGET_EXCEEDED = "LockBudgetExceeded"
     STATEMENT_TIMEOUT = "StatementTimeout"
     CONNECTION_LOST = "ConnectionLost"
     INTERRUPTED = "Interrupted"

@@ -53,6 +53,9 @@ LOCK_GROWTH = 1.2  # each try may wait this much longer than the one before ...
 LOCK_GROWTH_LIMIT = 5.0  # ... up to this multiple of the first
 RETRY_PAUSE = 0.5  # seconds before the second try; grows with LOCK_GROWTH to RETRY_PAUSE_LIMIT, times 0.5 to 1.0
 RETRY_PAUSE_LIMIT = 3.0
+CANCELS_RETRIED = (
+    2  # times a statement may be cancelled while it works: others waited for it, and would again each time
+)
 SHORTEST_LOCK_TIMEOUT = 0.01  # seconds: the last try before maxWait is cut short but never without a timeout
 SAMPLE_FIRST, SAMPLE_GROWTH, SAMPLE_LIMIT = 0.03, 1.5, 1.0  # seconds between looks at who blocks a running statement
 LOCK_POLL = 0.2  # seconds between two tries for the engine's own advisory lock

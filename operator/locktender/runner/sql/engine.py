@@ -8,6 +8,7 @@ import psycopg
 
 from locktender.runner.connect import Connection
 from locktender.runner.errors import is_lost
+from locktender.runner.settings import CANCELS_RETRIED
 from locktender.runner.sql import failures
 from locktender.runner.sql.files import Script
 from locktender.runner.sql.locks import Limits, Observer, Patience
@@ -51,10 +52,8 @@ class Engine:
                 self._once(patience.next_lock_timeout(), body, finish)
             except Failure as failure:
                 self.roll_back()
-                if not failures.is_lock_failure(failure, waited=self.observer.waited):
-                    raise
                 where = line or failures.line_of(script, failure)
-                self.pause(patience, script, where, failure)
+                self.again(patience, script, where, failure, self.limits.statement_timeout)
             except BaseException:
                 self.roll_back()
                 raise
@@ -79,6 +78,19 @@ class Engine:
             execute("COMMIT")
         except psycopg.Error as problem:
             raise Failure(problem, BEYOND, None) from problem
+
+    def again(
+        self, patience: Patience, script: Script, line: int | None, failure: Failure, statement_timeout: float
+    ) -> None:
+        """Returns when another try is due. Raises `failure` if no lock was its cause, MigrationError when the patience is spent."""
+        waited = self.observer.waited
+        if not failures.is_lock_failure(failure, waited=waited):
+            if not failures.is_cancelled(failure, time.monotonic() - patience.tried, statement_timeout):
+                raise failure
+            patience.cancels += 1
+            if patience.cancels > CANCELS_RETRIED:
+                raise failures.cancelled(script, line, patience.cancels) from None
+        self.pause(patience, script, line, failure)
 
     def pause(self, patience: Patience, script: Script, line: int | None, failure: Failure) -> None:
         """Let the application's queue drain, or give up. Raises MigrationError/LockTimeout."""

@@ -29,6 +29,13 @@ def is_lock_failure(failure: Failure, *, waited: bool) -> bool:
     return state in LOCK_STATES or (state == _CANCELED and waited)
 
 
+def is_cancelled(failure: Failure, ran: float, statement_timeout: float) -> bool:
+    """Somebody stopped it, as the agent does when others wait: it ended before its own time-out (both in seconds), or the server says so."""
+    if failure.error.sqlstate != _CANCELED:
+        return False
+    return ran < statement_timeout or "user request" in (failure.error.diag.message_primary or "")
+
+
 def line_of(script: Script, failure: Failure, offset: int = 0, first: int = 0) -> int | None:
     """The line in the file, from 1. `offset` and `first` say where the text that was sent begins: its character, its statement."""
     if failure.position is not None:
@@ -63,6 +70,13 @@ def blocked(
     fact = f"no lock within {seconds:g} s and {tries} tries; last blocked by {names}"
     advice = "Nothing of the statement was kept. End that session or wait for it, then run this again."
     return _error(Reason.LOCK_TIMEOUT, script, line, state or "55P03", f"{fact}. {advice}")
+
+
+def cancelled(script: Script, line: int | None, times: int) -> MigrationError:
+    """The error for a statement that was cancelled each time while it worked."""
+    fact = f"cancelled {times} times while it worked, as is done when others have waited for its locks as long as locks.budget allows"
+    advice = "Nothing of the statement was kept. Let it hold its locks for less time (one change a file, indexes CONCURRENTLY, constraints NOT VALID first), or raise locks.budget."
+    return _error(Reason.LOCK_BUDGET_EXCEEDED, script, line, _CANCELED, f"{fact}. {advice}")
 
 
 def _error(reason: Reason, script: Script, line: int | None, state: str, said: str) -> MigrationError:

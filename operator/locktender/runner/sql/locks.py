@@ -10,7 +10,7 @@ from psycopg.rows import class_row
 
 from locktender.runner import settings
 from locktender.runner.connect import Connection, Target, connect
-from locktender.runner.errors import RunnerError
+from locktender.runner.errors import Interrupted, RunnerError
 
 _BLOCKERS = """
     SELECT pid, usename AS role, application_name AS application, state, backend_type,
@@ -48,12 +48,15 @@ class Patience:
     limits: Limits
     begun: float = field(default_factory=time.monotonic)
     tries: int = 0
+    cancels: int = 0
+    tried: float = field(default_factory=time.monotonic)
 
     def next_lock_timeout(self) -> int:
         """Milliseconds for the next try: grows a little each time, ends with max_wait, and is never 0 (which means for ever)."""
         longest = self.limits.lock_timeout * settings.LOCK_GROWTH_LIMIT
         wanted = min(self.limits.lock_timeout * settings.LOCK_GROWTH**self.tries, longest, max(self.left(), 0.0))
         self.tries += 1
+        self.tried = time.monotonic()
         return round(max(wanted, settings.SHORTEST_LOCK_TIMEOUT) * 1000)
 
     def left(self) -> float:
@@ -110,6 +113,8 @@ class Observer:
             connection = self._session()
             if connection is not None:
                 self._sample(connection, pid)
+        except Interrupted:  # a signal that happens to arrive here is not ours to keep
+            raise
         except (psycopg.Error, RunnerError):
             self._failed = True
         self._pause = min(self._pause * settings.SAMPLE_GROWTH, settings.SAMPLE_LIMIT)
@@ -144,6 +149,6 @@ class Observer:
 
 
 def application_name() -> str:
-    """How our session shows in pg_stat_activity."""
+    """How our session shows in pg_stat_activity. The agent knows by the ending that it sets time-outs of its own."""
     run = os.environ.get("LOCKTENDER_RUN", "")
-    return f"locktender/{run}" if run else "locktender sql"
+    return f"locktender/{run} sql" if run else "locktender sql"

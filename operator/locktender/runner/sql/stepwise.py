@@ -6,10 +6,12 @@
 After a crash the second kind may have run without its record: an index is looked up, anything else runs again.
 """
 
+import math
 from dataclasses import dataclass
 
 import psycopg
 
+from locktender.runner.errors import MigrationError
 from locktender.runner.sql import failures, history, indexes
 from locktender.runner.sql.engine import BEYOND, Engine
 from locktender.runner.sql.files import Migration, Script, is_concurrent
@@ -78,9 +80,7 @@ class Steps:
             try:
                 send(self.engine.connection, statement.text, self.engine.watch)
             except Failure as failure:
-                if not failures.is_lock_failure(failure, waited=self.engine.observer.waited):
-                    raise
-                self.engine.pause(patience, self.script, statement.line, failure)
+                self.engine.again(patience, self.script, statement.line, failure, self.engine.limits.statement_timeout)
             else:
                 break
         self._limit(None, None)
@@ -106,11 +106,12 @@ class Steps:
                     self.script, statement.line, None, patience.tries + 1, engine.limits.max_wait, names
                 ) from None
             except Failure as failure:
-                if failure.error.sqlstate not in failures.LOCK_STATES:
+                patience.tries += 1
+                try:
+                    engine.again(patience, self.script, statement.line, failure, math.inf)
+                except (Failure, MigrationError):
                     self._drop_leftover(statement)
                     raise
-                patience.tries += 1
-                engine.pause(patience, self.script, statement.line, failure)
             else:
                 break
         self._limit(None, None)
