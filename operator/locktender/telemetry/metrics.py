@@ -8,6 +8,7 @@ from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from locktender.api.conditions import Reason
 from locktender.api.spec import Spec
 from locktender.api.status import Outcome, Run, Status, Step, StepState, moment
 from locktender.core import passage
@@ -36,7 +37,7 @@ METRICS: tuple[Metric, ...] = (
         "locktender_stalled_reason",
         Kind.GAUGE,
         (*_RESOURCE, "reason"),
-        "1 for the reason for which a person is needed; absent when none is.",
+        "1 for the reason for which a person is needed, Other for one that a pod has made up; absent when nobody is.",
     ),
     Metric("locktender_held_deployments", Kind.GAUGE, _RESOURCE, "Deployments that wait at the gate."),
     Metric(
@@ -256,7 +257,7 @@ class Metrics:
         ready, stalled = status.condition("Ready"), status.condition("Stalled")
         self._gauges["locktender_ready"].labels(*labels).set(ready is not None and ready.status == "True")
         self._gauges["locktender_stalled"].labels(*labels).set(stalled is not None)
-        self._show_only("locktender_stalled_reason", labels, (stalled.reason,) if stalled else None)
+        self._show_only("locktender_stalled_reason", labels, (_known(stalled.reason),) if stalled else None)
         held = [item for item in observation.deployments if item.held]
         self._gauges["locktender_held_deployments"].labels(*labels).set(len(held))
         self._gauges["locktender_unverified_deployments"].labels(*labels).set(len(passage.unverified(status)))
@@ -309,3 +310,8 @@ class Metrics:
             if metric.labels[: len(_RESOURCE)] == _RESOURCE:
                 series = (self._gauges if metric.kind is Kind.GAUGE else self._counters)[metric.name]
                 series.remove_by_labels({"namespace": namespace, "migration": name})
+
+
+def _known(reason: str) -> str:
+    """Reasons of the runner come out of pods; as labels they would be series without end."""
+    return reason if reason in list(Reason) else "Other"

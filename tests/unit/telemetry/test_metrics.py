@@ -3,8 +3,9 @@ from __future__ import annotations
 from prometheus_client import generate_latest
 
 from locktender.api.status import Outcome, moment
+from locktender.core import summary
 from locktender.telemetry.metrics import METRICS, Metrics
-from tests.builders import a_migration, a_pod
+from tests.builders import NOON, a_migration, a_pod
 from tests.builders import ended as ended_container
 from tests.unit.core.test_decide import migrated
 
@@ -81,6 +82,14 @@ def test_the_reason_why_a_person_is_needed_is_shown_until_none_is() -> None:
     migrated(world.holds("web", "shop:v3"))
     metrics.show(world.observation(), world.status)
     assert series(metrics, "locktender_stalled_reason") == {}
+
+
+def test_a_reason_that_a_pod_has_made_up_is_no_label() -> None:
+    metrics, world = Metrics(), a_migration().holds("web", "shop:v2")
+    world.settle()
+    status = summary.stalled(world.observation(), world.status, "MadeUp4711", "It was so.", NOON)
+    metrics.show(world.observation(), status)
+    assert series(metrics, "locktender_stalled_reason") == {'migration="shop-db",namespace="shop",reason="Other"': 1.0}
 
 
 def test_the_time_of_the_last_proved_backup_outlives_a_backup_that_fails() -> None:
