@@ -24,7 +24,8 @@ from locktender.kube import paths
 from locktender.kube.client import Client, path
 from locktender.runtime import webhook_ca
 from locktender.settings import CertificateTimes, WebhookSettings
-from locktender.telemetry.metrics import WEBHOOK_METRICS, Metrics
+from locktender.telemetry.metrics import Metrics
+from locktender.telemetry.table import WEBHOOK_METRICS
 from locktender.webhook.main import serve
 from tests.apiserver.conftest import Kubectl
 from tests.apiserver.stage import connect

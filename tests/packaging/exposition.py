@@ -11,7 +11,8 @@ from prometheus_client import generate_latest
 
 from locktender.core.agent_facts import Sample, Stop
 from locktender.telemetry.locks import LockSeries
-from locktender.telemetry.metrics import WEBHOOK_METRICS, Metrics
+from locktender.telemetry.metrics import Metrics
+from locktender.telemetry.table import WEBHOOK_METRICS
 from tests.builders import World, a_migration, a_pod
 from tests.builders import ended as container_ended
 

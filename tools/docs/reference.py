@@ -14,7 +14,7 @@ sys.path.insert(0, str(ROOT / "operator"))
 
 from locktender.api.conditions import REASON_DOCS, ConditionType  # noqa: E402  # after the path is set
 from locktender.telemetry.metric import Kind, Metric  # noqa: E402
-from locktender.telemetry.metrics import METRICS, WEBHOOK_METRICS  # noqa: E402
+from locktender.telemetry.table import METRICS, WEBHOOK_METRICS  # noqa: E402
 from tools.docs import architecture, gate_behaviour, monitoring  # noqa: E402
 
 PAGES = ROOT / "docs" / "reference"

@@ -16,7 +16,8 @@ from locktender.settings import (
     WebhookSettings,
     read_webhook,
 )
-from locktender.telemetry.metrics import WEBHOOK_METRICS, Metrics
+from locktender.telemetry.metrics import Metrics
+from locktender.telemetry.table import WEBHOOK_METRICS
 from locktender.webhook.files import follow
 from locktender.webhook.keeper import Keeper
 from locktender.webhook.server import Standing, hold_application, listen, probe_application

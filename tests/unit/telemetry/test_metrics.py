@@ -4,7 +4,8 @@ from prometheus_client import generate_latest
 
 from locktender.api.status import Outcome, moment
 from locktender.core import summary
-from locktender.telemetry.metrics import METRICS, Metrics
+from locktender.telemetry.metrics import Metrics
+from locktender.telemetry.table import METRICS
 from tests.builders import NOON, a_migration, a_pod
 from tests.builders import ended as ended_container
 from tests.unit.core.test_decide import migrated

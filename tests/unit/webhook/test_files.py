@@ -4,7 +4,8 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from locktender.telemetry.metrics import WEBHOOK_METRICS, Metrics
+from locktender.telemetry.metrics import Metrics
+from locktender.telemetry.table import WEBHOOK_METRICS
 from locktender.webhook.authority import new_authority, sign_serving
 from locktender.webhook.files import follow
 from locktender.webhook.server import Standing

@@ -9,7 +9,8 @@ from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client import generate_latest
 
 from locktender.settings import WEBHOOK_BODY_LIMIT
-from locktender.telemetry.metrics import WEBHOOK_METRICS, Metrics
+from locktender.telemetry.metrics import Metrics
+from locktender.telemetry.table import WEBHOOK_METRICS
 from locktender.webhook.server import Standing, hold_application, probe_application
 
 REVIEW: dict[str, Any] = {
