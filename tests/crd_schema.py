@@ -86,7 +86,9 @@ def values(part: dict[str, Any]) -> st.SearchStrategy[Any]:
         case "array":
             return st.lists(values(part["items"]), min_size=part.get("minItems", 0), max_size=min(part["maxItems"], 4))
         case "integer":
-            return st.integers(max(part.get("minimum", -(2**31)), -(2**31)), 2**31 - 1)
+            return st.integers(
+                max(part.get("minimum", -(2**31)), -(2**31)), min(part.get("maximum", 2**31 - 1), 2**31 - 1)
+            )
         case "number":
             return st.floats(0, 1e9)
         case "boolean":
