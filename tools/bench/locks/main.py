@@ -123,6 +123,7 @@ def _conditions(major: int, size: int, load: str) -> dict[str, object]:
         "migration": "psql, PGAPPNAME=locktender/RUN, no time-out of its own",
         "stall": "the longest statement of any reader or writer, on the client's clock",
         "floor": "the longest statement on an untouched table, or the client's own delay",
+        "agent_server_cpu": "processor time of the agent's sessions from the migration's start on; start: from the held fence until then",
         "processors": os.cpu_count() or 0,
         "load_before": load,
     }

@@ -31,7 +31,9 @@ class Bench:
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of one. `cpu_seconds` is what the agent's sessions used of the server's processor in `seconds`."""
+    """What came of one. `cpu_seconds` is what the agent's sessions used of the server's processor in `seconds`, from the migration's
+    start on; `start_cpu_seconds` what they used before, from the held fence on.
+    """
 
     scenario: Scenario
     budget: float
@@ -41,6 +43,7 @@ class Trial:
     ended: Ended | None
     seconds: float
     cpu_seconds: float
+    start_cpu_seconds: float
 
     @property
     def beyond(self) -> float:
@@ -56,11 +59,10 @@ async def run(bench: Bench, scenario: Scenario, budget: float, seed: int, *, wit
     beside_it = await agent(bench.url, bench.folder / name, name, budget, **bench.environment) if with_agent else None
     async with await psycopg.AsyncConnection.connect(bench.traffic.url, autocommit=True) as side:
         pids = [int(row[0]) for row in await (await side.execute(_AGENTS)).fetchall()] if with_agent else []
-        used = sum(map(processor_seconds, pids))
-        watched = time.monotonic()
+        at_first = sum(map(processor_seconds, pids))
         bench.traffic.forget()
         await asyncio.sleep(QUIET + chance.uniform(0, 0.1))
-        begun = time.monotonic()
+        begun, used = time.monotonic(), sum(map(processor_seconds, pids))
         commands = tuple(command.replace("{hold}", str(hold)) for command in scenario.commands)
         migrated = await _migrate(bench, scenario, Setting(bench.traffic.url, hold, chance), name, commands)
         ended = time.monotonic()
@@ -68,11 +70,11 @@ async def run(bench: Bench, scenario: Scenario, budget: float, seed: int, *, wit
         await asyncio.sleep(QUIET)
         felt = bench.traffic.felt(begun, ended)
         spent = sum(map(processor_seconds, pids)) - used
-        seconds = time.monotonic() - watched
+        seconds = time.monotonic() - begun
         left = await beside_it.end() if beside_it else None
         for statement in scenario.undo:
             await side.execute(statement.encode())
-    return Trial(scenario, budget, seed, felt, migrated, left, seconds, spent)
+    return Trial(scenario, budget, seed, felt, migrated, left, seconds, spent, used - at_first)
 
 
 async def _migrate(
