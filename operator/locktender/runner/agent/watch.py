@@ -77,6 +77,7 @@ class Watch:
         self._done: dict[int, rules.Done] = {}
         self._refused: set[int] = set()
         self._told: set[str] = set()
+        self._asked: set[int] = set()
         self._listed = self._sampled = self._measured = float("-inf")
         self._seen = time.monotonic()
         self._blocked = self._named = False
@@ -169,18 +170,20 @@ class Watch:
         return min(usual, due)
 
     def _know(self, connection: Connection, locks: list[Lock]) -> None:
-        """List the sessions when it is time to, or when somebody in these locks is unknown."""
-        involved = {lock.pid for lock in locks if lock.pid}
-        statements = {lock.pid for lock in locks if not lock.granted}
-        unknown = involved - self._known.keys() - {self._whose.baseline.pid}
-        silent = [pid for pid in statements & self._known.keys() if self._known[pid].query == ""]
-        if unknown or silent or self.at - self._listed >= SESSIONS_EVERY:
+        """List the sessions when it is time to, or when somebody in these locks is unknown, or known without a statement.
+
+        Who was asked for a moment ago and not found is in another database.
+        """
+        involved = {lock.pid for lock in locks if lock.pid} - {self._whose.baseline.pid}
+        new = {pid for pid in involved - self._asked if pid not in self._known or self._known[pid].query == ""}
+        if new or self.at - self._listed >= SESSIONS_EVERY:
             self._list(connection, involved)
 
     def _list(self, connection: Connection, involved: Iterable[int]) -> None:
         """Who is there. Sessions of the migration that are new are asked again, for their statements."""
         database = self._whose.baseline.database
-        found = sessions.listed(connection, database, {*involved, *self._ours})
+        self._asked = {*involved, *self._ours}
+        found = sessions.listed(connection, database, self._asked)
         ours = self._whose.ours(found, named=self._named)
         if new := ours.keys() - self._ours.keys():
             found = sessions.listed(connection, database, {*involved, *self._ours, *new})
