@@ -111,6 +111,7 @@ def rows(trials: Sequence[Trial]) -> dict[str, float]:
         "default_without_agent_ms": worst(DEFAULT_BUDGET, with_agent=False),
         "floor_ms": 1000 * max(one.felt.floor for one in trials),
         "agent_server_cpu_percent": 100 * sum(one.cpu_seconds for one in with_it) / sum(one.seconds for one in with_it),
+        "agent_server_start_cpu_ms": 1000 * sum(one.start_cpu_seconds for one in with_it) / len(with_it),
     }
     return {name: round(value, 3) for name, value in found.items()}
 
