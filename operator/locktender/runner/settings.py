@@ -73,8 +73,7 @@ RETAKE_PAUSE = 0.2  # seconds between two tries to take a lost fence again
 # Lock budget, in seconds
 LOCK_BUDGET = 2.0  # longest wait of another session because of the migration; people notice from about there on
 MIGRATION_TIMEOUT = 1800.0  # the whole migration
-LOOK = 0.1  # between two looks at the locks while nobody waits because of the migration
-LOOK_CLOSE = 0.05  # between two looks while somebody does: waits end between looks, so this is how exact their ends are
+LOOK = 0.1  # between two looks at the locks: a wait's end is known as exactly as this; when its budget is spent is known to the millisecond
 LOOK_COST = 0.0003  # for each lock on the server, whom a look costs 1 to 2 us a lock: so it stays below 1 %
 LOOK_SHARE = 0.4  # of the budget: the longest pause, so that a wait is seen well before its budget is spent
 LOOK_PATIENCE = 3.0  # looks may fail for this long until the migration counts as unguarded

@@ -92,7 +92,8 @@ def release(connection: Connection, holder: Holder) -> None:
     """Mark our row ended; closing the session releases the lock."""
     query = f"UPDATE locktender.runs SET state = 'ended', ended_at = now() WHERE {_MINE}"  # noqa: S608
     with connection.transaction():
-        connection.execute(f"SET TRANSACTION READ WRITE; SET LOCAL lock_timeout = '{END_LOCK_TIMEOUT}ms'".encode())
+        connection.execute("SET TRANSACTION READ WRITE")
+        connection.execute(f"SET LOCAL lock_timeout = '{END_LOCK_TIMEOUT}ms'".encode())
         connection.execute(query.encode(), holder.key)
 
 

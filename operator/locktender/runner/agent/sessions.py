@@ -11,7 +11,7 @@ _NAME_LIMIT = 63  # bytes of an application_name that the server keeps
 # `hidden`: without pg_read_all_stats the server tells neither address nor kind of other roles' sessions.
 _BASELINE = """
     SELECT set_config('search_path', 'pg_catalog', false), set_config('lock_timeout', %s, false),
-           set_config('statement_timeout', %s, false),
+           set_config('statement_timeout', %s, false), set_config('plan_cache_mode', 'force_generic_plan', false),
            pg_backend_pid(), (SELECT oid FROM pg_database WHERE datname = current_database()), host(inet_client_addr()),
            (SELECT usesysid FROM pg_stat_get_activity(pg_backend_pid())),
            extract(epoch FROM clock_timestamp())::float8,
@@ -113,10 +113,14 @@ class Whose:
 
 
 def baseline(connection: Connection) -> Baseline:
-    """Look around, and bound the session's own waits. Raises psycopg.Error."""
+    """Look around, and bound the session's own waits. Raises psycopg.Error.
+
+    The same few queries follow, ten times a second: each is planned once, which costs the server more than running it.
+    """
+    connection.prepare_threshold = 0
     row = connection.execute(_BASELINE.encode(), (f"{AGENT_LOCK_TIMEOUT}ms", f"{AGENT_STATEMENT_TIMEOUT}ms")).fetchone()
     assert row is not None  # noqa: S101  # a SELECT without FROM has one row
-    return Baseline(*row[3:])
+    return Baseline(*row[4:])
 
 
 def listed(connection: Connection, database: int, wanted: Iterable[int]) -> list[Session]:

@@ -1,10 +1,11 @@
 """Guards a migration while it runs: looks at the locks, keeps the account, stops what goes too far, tells.
 
-    look --nobody waits because of us--> pause LOOK --look
-      '--somebody does--> pause LOOK_CLOSE, or until the budget of the longest wait is spent if that is sooner --look
+    look --nobody waits because of us--> pause LOOK, longer where there are very many locks --look
+      '--somebody does--> pause LOOK, or until the budget of the longest wait is spent if that is sooner --look
 
-A look is one query over pg_locks, and a cheaper one while there is neither a session of the migration nor a wait. The sessions are listed once a second, and at once when a lock shows somebody unknown. All of it
-goes over the fence's own session: that session is what must not be lost anyway, and if it is, the migration is stopped.
+A look is one query over pg_locks, and a cheaper one while there is neither a session of the migration nor a wait. The sessions are
+listed once a second, and at once when a lock shows somebody unknown. All of it goes over the fence's own session: that session is what
+must not be lost anyway, and if it is, the migration is stopped.
 """
 
 import signal
@@ -30,7 +31,6 @@ from locktender.runner.settings import (
     DATABASE_SIZE_EVERY,
     LOCK_TIMEOUT_LIKELY,
     LOOK,
-    LOOK_CLOSE,
     LOOK_COST,
     LOOK_PATIENCE,
     LOOK_SHARE,
@@ -164,9 +164,7 @@ class Watch:
         if blocked != self._blocked or self.at - self._sampled >= every:
             self._sample(connection)
         self._blocked = blocked
-        usual = (
-            LOOK_CLOSE if blocked else max(LOOK, min(self._reading.locks * LOOK_COST, self.limits.budget * LOOK_SHARE))
-        )
+        usual = LOOK if blocked else max(LOOK, min(self._reading.locks * LOOK_COST, self.limits.budget * LOOK_SHARE))
         return min(usual, due)
 
     def _know(self, connection: Connection, locks: list[Lock]) -> None:
