@@ -17,7 +17,10 @@ from tools.bench.locks.trials import Bench, run
 BUDGET = 0.3  # seconds: below what each scenario takes on ORDERS rows when nothing stops it
 MOMENT = 0.1  # seconds from the spent budget to the end of the stall
 CALM, TRIES = 0.05, 4  # seconds of floor that still make a good trial, and trials in search of one
-ORDERS = {14: 600_000, 18: 600_000}
+ORDERS = {
+    14: 1_800_000,
+    18: 1_800_000,
+}  # a second of work for an index or a foreign key, half of it on a machine twice as fast
 FEW_ORDERS = 20_000  # where the scenario's length does not depend on them
 
 
@@ -105,4 +108,4 @@ async def test_a_deadlock_is_broken_before_the_server_would_choose_the_applicati
 async def test_readers_do_not_wait_for_what_only_stops_writers(try_it):
     for trial in await try_it(18, scenarios.INDEX):
         assert trial.felt.reader - trial.felt.floor < MOMENT
-        assert trial.felt.writer > BUDGET
+        assert trial.felt.writer > BUDGET / 2  # the agent begins before the budget is spent
