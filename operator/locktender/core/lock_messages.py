@@ -91,8 +91,12 @@ def advice(reason: str, spec: Spec, summary: LockSummary | None, name: str, name
         more = _patch("budget", spec.locks.budget, name, namespace)
         return f"Give it a quieter hour, make the change in smaller steps, or let others wait longer: {more}. How to choose: {_GUIDE}"
     if reason == Reason.LOCK_TIMEOUT:
-        pid = next((item.pid for item in summary.blockers if item.pid and item.kind != "prepared"), 0) if summary else 0
         longer = _wait_longer(spec, summary, name, namespace)
+        blockers = summary.blockers if summary else ()
+        if blockers and all(item.kind == "autovacuum" for item in blockers):
+            # It has not yielded by now, so it prevents wraparound: ended, it begins anew from the start.
+            return f"Let the autovacuum end (see pg_stat_progress_vacuum), or wait longer: {longer}"
+        pid = next((item.pid for item in blockers if item.pid and item.kind not in ("prepared", "autovacuum")), 0)
         return f"End the session in its way (SELECT pg_terminate_backend({pid or 'PID'})) or let it end, or wait longer: {longer}"
     if reason == Reason.STATEMENT_TIMEOUT:
         more = _patch("statementTimeout", spec.locks.statement_timeout, name, namespace)

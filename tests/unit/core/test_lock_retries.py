@@ -206,6 +206,17 @@ def test_a_lock_that_was_never_got_names_the_session_to_end_and_the_limit_to_rai
     )
 
 
+def test_nobody_is_told_to_end_an_autovacuum_that_does_not_yield() -> None:
+    world = migrating(migration={"framework": "Django"}, locks={"retries": 0})
+    vacuum = {"pid": 9, "kind": "autovacuum", "state": "active", "age": 40.0}
+    world.container_fails(1, "boom").agent_ends(cause="LockTimeout", cancelled=1, blockers=[vacuum]).settle()
+    message = step(world).message or ""
+    assert (step(world).state, step(world).reason) == (StepState.FAILED, "LockTimeout")
+    assert "In its way: pid 9: autovacuum, active for 40 s." in message
+    assert "Let the autovacuum end (see pg_stat_progress_vacuum), or wait longer: kubectl" in message
+    assert "terminate" not in message
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
