@@ -100,6 +100,17 @@ CASES = (
         {began("Migrate"): f"60{WHILE}"},
     ),
     Case(
+        "LocktenderBackupVolumeFull",
+        {
+            of_resource("backup_volume_free_bytes"): "3000 3000 2900+0x100",
+            of_resource("backup_size_bytes"): "1000+0x100",
+        },
+        2,
+        OF_RESOURCE,
+        "2.9",
+        {of_resource("backup_volume_free_bytes"): f"3000{WHILE}", of_resource("backup_size_bytes"): f"1000{WHILE}"},
+    ),
+    Case(
         "LocktenderBackupTooOld",
         {of_resource("last_backup_timestamp_seconds"): "-604680+0x100"},
         63,  # the clock of a rule test begins at 0: seven days are over after minute 2, and one hour more

@@ -58,7 +58,7 @@ class Operator:
         world = a_migration().holds("web", "shop:v2")
         world.settle()
         world.backup_ends_well().settle()
-        self.metrics.backup_stored(world.observation(), 1000)
+        self.metrics.backup_stored(world.observation(), 1000, 2000)
         world.migration_ends(0)
         for _ in range(6):
             before = world.observation()

@@ -1,6 +1,7 @@
 """A backup of a real server: complete, restorable, said in full, and said once."""
 
 import json
+import shutil
 import subprocess
 
 import pytest
@@ -60,6 +61,7 @@ def test_a_backup_restores_to_the_same_data_and_leaves_our_catalog_out(server, s
     ended = backup.run()
 
     assert (ended.code, ended.reason, ended.report["outcome"]) == (0, "Succeeded", "Succeeded"), ended.errors
+    assert 0 < ended.report["freeBytes"] <= shutil.disk_usage(tmp_path).total
     facts = ended.report["backup"]
     folder = tmp_path / "store" / facts["directory"]
     data = folder / facts["file"]

@@ -47,12 +47,16 @@ class DeleteJob:
 
 @dataclass(frozen=True)
 class EnsureBackup:
-    """Create the DatabaseBackup that records a proved backup. `facts` is the runner's own report, already checked for shape."""
+    """Create the DatabaseBackup that records a proved backup. `facts` is the runner's own report, already checked for shape.
+
+    `free` is what is left of the volume, in bytes, where the runner said so.
+    """
 
     name: str
     run_id: str
     facts: tuple[tuple[str, str | int], ...]
     spec: Spec
+    free: int | None = None
 
 
 @dataclass(frozen=True)

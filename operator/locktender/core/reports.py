@@ -47,13 +47,17 @@ _REASON = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
 
 @dataclass(frozen=True)
 class Report:
-    """One runner's last word. `outcome` is Succeeded, Failed or Waiting; `backup` holds checked facts."""
+    """One runner's last word. `outcome` is Succeeded, Failed or Waiting; `backup` holds checked facts.
+
+    `free` is what is left of the backups' volume, in bytes; None if the runner did not say.
+    """
 
     kind: str
     outcome: str
     reason: str
     message: str
     backup: Mapping[str, str | int] = field(default_factory=dict)
+    free: int | None = None
     applied: int | None = None
     version: str = ""
     locks: lock_summary.LockSummary | None = None
@@ -70,13 +74,14 @@ def parse(text: str) -> Report | None:
     reason = raw.get("reason")
     if not isinstance(reason, str) or not _REASON.fullmatch(reason):
         return None
-    applied = raw.get("appliedCount")
+    applied, free = raw.get("appliedCount"), raw.get("freeBytes")
     return Report(
         kind=str(raw.get("kind", ""))[:16],
         outcome=raw["outcome"],
         reason=reason,
         message=messages.untrusted(str(raw.get("message", ""))),
         backup=_facts(raw.get("backup")),
+        free=free if _is_count(free) else None,
         applied=applied if _is_count(applied) else None,
         locks=lock_summary.read(raw.get("locks")),
         version=messages.untrusted(str(raw.get("version", "")))[:64],

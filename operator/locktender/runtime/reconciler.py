@@ -159,7 +159,7 @@ class Reconciler:
             elif isinstance(action, ReleaseDeployment):
                 self.metrics.released()
             elif isinstance(action, EnsureBackup):
-                self.metrics.backup_stored(observation, int(dict(action.facts)["sizeBytes"]))
+                self.metrics.backup_stored(observation, int(dict(action.facts)["sizeBytes"]), action.free)
         return status
 
     async def _store(self, observation: Observation, status: Status) -> None:

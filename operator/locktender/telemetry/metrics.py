@@ -132,9 +132,12 @@ class Metrics:
             self._gauges["locktender_lock_budget_seconds"].labels(*labels).set(observation.spec.locks.budget)
         self._show_step(labels, status.run)
 
-    def backup_stored(self, observation: Observation, size: int) -> None:
-        """The size of a fresh backup in bytes."""
-        self._gauges["locktender_backup_size_bytes"].labels(observation.namespace, observation.name).set(size)
+    def backup_stored(self, observation: Observation, size: int, free: int | None) -> None:
+        """The size of a fresh backup, and what it left of its volume if that is known; in bytes."""
+        labels = (observation.namespace, observation.name)
+        self._gauges["locktender_backup_size_bytes"].labels(*labels).set(size)
+        if free is not None:
+            self._gauges["locktender_backup_volume_free_bytes"].labels(*labels).set(free)
 
     def locks(self, namespace: str, name: str) -> LockSeries:
         """The series of a migration that runs."""

@@ -49,6 +49,12 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("locktender_backup_size_bytes", Kind.GAUGE, RESOURCE, "Stored size of the last backup."),
     Metric(
+        "locktender_backup_volume_free_bytes",
+        Kind.GAUGE,
+        RESOURCE,
+        "What was free of the backups' volume after the last backup.",
+    ),
+    Metric(
         "locktender_last_backup_timestamp_seconds",
         Kind.GAUGE,
         RESOURCE,

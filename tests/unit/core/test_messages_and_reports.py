@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from locktender.core import actions as act
 from locktender.core import messages
 from locktender.core.reports import parse
-from tests.builders import BACKUP_FACTS, report
+from tests.builders import BACKUP_FACTS, a_migration, a_pod, ended, report
 
 
 def test_passwords_in_urls_and_settings_are_masked() -> None:
@@ -50,6 +52,21 @@ def test_a_backup_report_with_a_missing_or_forged_fact_has_no_facts() -> None:
         bad = parse(report("Succeeded", "Succeeded", backup=forged))
         assert bad is not None
         assert bad.backup == {}
+
+
+@pytest.mark.parametrize(("said", "read"), [(4096, 4096), (0, 0), (-1, None), (True, None), ("1", None), (2**70, None)])
+def test_what_is_left_of_the_volume_is_a_number_of_bytes_or_unknown(said: object, read: int | None) -> None:
+    found = parse(report("Succeeded", "Succeeded", backup=BACKUP_FACTS, freeBytes=said))
+    assert found is not None
+    assert (found.free, found.backup) == (read, BACKUP_FACTS)
+
+
+def test_what_is_left_of_the_volume_goes_with_the_record_of_the_backup() -> None:
+    world = a_migration().holds("web", "shop:v2")
+    world.settle()
+    words = report("Succeeded", "Succeeded", kind="backup", backup=BACKUP_FACTS, freeBytes=4096)
+    decision = world.pod_of("Backup", a_pod(ended("backup", 0, words)), complete=True).step()
+    assert [action.free for action in decision.actions if isinstance(action, act.EnsureBackup)] == [4096]
 
 
 def test_a_long_text_is_masked_without_taking_for_ever() -> None:

@@ -31,13 +31,14 @@ def advance(context: StepContext, record: Step) -> StepResult:
     record = result.record
     if evidence.finding is Finding.LOST:
         return wait_again(context, record, evidence.reason, evidence.message)
-    facts = evidence.report.backup if evidence.report else {}
-    if evidence.finding is Finding.SUCCEEDED and facts:
+    report = evidence.report
+    facts = report.backup if report else {}
+    if evidence.finding is Finding.SUCCEEDED and report and facts:
         message = messages.backup_ready(
             record.job or "?", int(facts["sizeBytes"]), str(facts["sha256"]), took(record, context.now)
         )
         done = finished(record, StepState.SUCCEEDED, context.now, Reason.BACKUP_READY, message)
-        recorded = EnsureBackup(record.job or "", run.id, tuple(sorted(facts.items())), spec)
+        recorded = EnsureBackup(record.job or "", run.id, tuple(sorted(facts.items())), spec, report.free)
         return StepResult(done, (recorded, EmitEvent(Reason.BACKUP_READY, message, f"{run.id}/backup-ready")))
     if evidence.finding is Finding.SUCCEEDED:
         # The pod said "done" without its report (it was removed before we looked): a backup that is not described is none.

@@ -66,7 +66,7 @@ def _new(connection: Connection, target: Target, programs: clients.Clients, root
             store.discard(folder)
             raise
     catalog.record(connection, facts, manifest["owner"])
-    return _report(facts)
+    return _report(facts, root)
 
 
 def _proved(
@@ -93,7 +93,7 @@ def _again(connection: Connection, root: Path, folder: Path) -> dict[str, Any]:
     journal.say("found", "this backup is published already; reading it back", directory=str(folder.relative_to(root)))
     _require_same(folder / facts["file"], facts["sha256"], facts["sizeBytes"])
     catalog.record(connection, facts, manifest["owner"])
-    return _report(facts)
+    return _report(facts, root)
 
 
 def _require_same(file: Path, sha256: str, size: int) -> None:
@@ -168,8 +168,8 @@ def _manifest(facts: dict[str, Any], source: Source, entries: int, owner: Identi
     }
 
 
-def _report(facts: dict[str, Any]) -> dict[str, Any]:
+def _report(facts: dict[str, Any], root: Path) -> dict[str, Any]:
     mib = facts["sizeBytes"] / (1 << 20)
     said = f"Backed up {facts['database']}: {mib:.1f} MiB, {facts['tables']} tables, decoded in full and read back from the store."
     journal.say("done", said)
-    return {"reason": Reason.SUCCEEDED, "message": said, "backup": facts}
+    return {"reason": Reason.SUCCEEDED, "message": said, "backup": facts, "freeBytes": store.room(root)}

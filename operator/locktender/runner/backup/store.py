@@ -45,10 +45,15 @@ def require_writable(root: Path) -> None:
         probe.unlink(missing_ok=True)
 
 
+def room(root: Path) -> int:
+    """Bytes that are free for us. Raises OSError."""
+    usage = os.statvfs(root)
+    return usage.f_bavail * usage.f_frsize
+
+
 def require_room(root: Path, size: int) -> None:
     """Raises StoreError/StorageFull if a database of `size` bytes cannot fit however well it compresses."""
-    usage = os.statvfs(root)
-    free = usage.f_bavail * usage.f_frsize
+    free = room(root)
     if free < size // SMALLEST_RATIO:
         said = f"{free >> 20} MiB are free for the backup of a database of {size >> 20} MiB."
         raise StoreError(Reason.STORAGE_FULL, f"{said} Enlarge the volume or remove old backups.")
