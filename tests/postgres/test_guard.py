@@ -1,5 +1,6 @@
 """Whose sessions are guarded, what the migration may do to itself, and what becomes of it when the guard is lost."""
 
+import json
 import os
 import signal
 
@@ -252,6 +253,55 @@ def test_an_agent_that_was_restarted_terminates_what_ran_without_it(server, data
     assert [line["kind"] for line in guarded.lines][:1] == ["restarted"]
     assert stopped(guarded) == [("terminate", busy.pid, "Lost")]
     assert summary["cause"] == "Lost"
+
+
+def test_a_restarted_agent_still_counts_what_the_one_before_it_saw(client, agent):
+    guarded = agent()
+    first = guarded.begin()
+    idle = migration(client).run("BEGIN", "LOCK TABLE orders")
+    assert client().do("SELECT count(*) FROM orders").wait() == ""
+    kept = guarded.folder / "run" / "so-far"
+    until(lambda: kept.exists() and json.loads(kept.read_bytes())["terminated"], "the sums to be written")
+    guarded.end(first, signal.SIGKILL)
+    before = json.loads(kept.read_bytes())
+
+    second = guarded.start()
+    busy = migration(client).do("SELECT pg_sleep(30)")
+    assert busy.wait() == "57P01"
+    summary = guarded.stop(second)
+
+    assert stopped(guarded) == [("terminate", busy.pid, "Lost")]  # the second agent's own
+    assert (summary["cancelled"], summary["terminated"], summary["cause"]) == (0, 2, "Lost")
+    assert (summary["waits"], summary["queue"]) == (1, 1)
+    assert 0.2 < before["worstWait"] == summary["worstWait"] == summary["blockedSeconds"] < 0.4
+    assert summary["worst"] == before["worst"]
+    assert summary["worst"]["statement"] == "LOCK TABLE orders"
+    assert idle.do("SELECT 1").wait() == "57P01"
+
+
+# What comes after a cancel
+
+
+@pytest.mark.parametrize(
+    ("then", "recovered"),
+    [
+        ((), False),
+        (("ROLLBACK", "SELECT pg_advisory_unlock(1)"), False),
+        (("ROLLBACK", "ALTER TABLE orders ADD COLUMN b int"), True),
+    ],
+)
+def test_a_session_that_worked_on_after_its_cancel_is_told_from_one_that_gave_up(client, agent, then, recovered):
+    guarded = agent()
+    with guarding(guarded) as summary:
+        alter = migration(client)
+        alter.do("BEGIN", "LOCK TABLE orders", "SELECT pg_sleep(30)")
+        holds_lock = client().do("SELECT count(*) FROM orders")
+        assert (alter.wait(), holds_lock.wait()) == ("57014", "")
+        alter.run(*then)
+        waits_half_a_second(client("web"))
+        alter.close()
+    assert stopped(guarded) == [("cancel", alter.pid, "LockBudgetExceeded")]
+    assert (summary[0]["cause"], summary[0]["recovered"]) == ("LockBudgetExceeded", recovered)
 
 
 def test_a_guard_that_sees_nothing_for_seconds_counts_as_lost(server, database, client, agent):

@@ -49,6 +49,8 @@ class LockSummary:
     terminated: int = 0
     cause: str = ""
     deadlocks: int = 0
+    recovered: bool = False
+    """The session that was stopped last has worked on after that."""
     lock_timeout_seen: bool = False
     """A session of the migration waited for a lock, and lost its statement when the wait ended."""
 
@@ -76,6 +78,7 @@ def read(raw: Any) -> LockSummary | None:
         terminated=_count(raw.get("terminated")),
         cause=_word(raw.get("cause")),
         deadlocks=_count(raw.get("deadlocks")),
+        recovered=raw.get("recovered") is True,
         lock_timeout_seen=raw.get("lockTimeoutSeen") is True,
     )
 

@@ -1,6 +1,6 @@
 """Why an attempt ended, as far as locks are concerned, and what is kept of it. Pure; called by the Migrate step and by housekeeping.
 
-    exit code other than 0 --the agent cancelled or ended something--> its cause
+    exit code other than 0 --the agent cancelled or ended something, and that was the last of it--> its cause
                             `--the container's own words----------> LockTimeout | Deadlock | StatementTimeout
                              `-else-------------------------------> what it was before: NonZeroExit, a reason of our runner, ...
 
@@ -37,11 +37,18 @@ _WORDS: tuple[tuple[re.Pattern[str], Reason], ...] = (
 )
 
 
+# What our runner says when it was stopped, or the locks themselves; any other reason is one that it found after it had got over that.
+_AFTER_A_STOP = RETRIED | {Reason.STATEMENT_TIMEOUT, "ConnectionLost", "Interrupted"}
+_STOPPED = re.compile(
+    r"\b57014\b|\b57P01\b|canceling statement due to user request|terminating connection due to administrator command"
+)
+
+
 def cause(evidence: Evidence, summary: LockSummary | None) -> str:
     """The reason of a failed attempt."""
     if evidence.reason in _SETTLED:
         return evidence.reason
-    if summary is not None and summary.cause in ENFORCED and (summary.cancelled or summary.terminated):
+    if summary is not None and _enforced(evidence, summary):
         return Reason(summary.cause)
     if evidence.report is not None and evidence.report.reason in RETRIED:
         return evidence.report.reason
@@ -49,6 +56,15 @@ def cause(evidence: Evidence, summary: LockSummary | None) -> str:
     if said in _UNCLEAR and summary is not None and summary.lock_timeout_seen:
         return Reason.LOCK_TIMEOUT
     return said
+
+
+def _enforced(evidence: Evidence, summary: LockSummary) -> bool:
+    """The agent stopped the migration, and nothing says that it went on and failed of something else."""
+    if summary.cause not in ENFORCED or not (summary.cancelled or summary.terminated):
+        return False
+    if evidence.report is not None:
+        return evidence.report.reason in _AFTER_A_STOP
+    return not summary.recovered or _STOPPED.search(evidence.message) is not None
 
 
 def agents_word(job: JobState | None) -> LockSummary | None:

@@ -255,6 +255,40 @@ def test_a_cause_without_a_deed_is_no_cause() -> None:
     assert (step(world).state, step(world).reason) == (StepState.FAILED, "NonZeroExit")
 
 
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("ERROR: syntax error at or near TABEL", "NonZeroExit"),
+        ("ERROR: deadlock detected", "Deadlock"),
+        ("ERROR: canceling statement due to user request", "LockBudgetExceeded"),
+        ("FATAL: terminating connection due to administrator command", "LockBudgetExceeded"),
+        ("SQLSTATE 57014", "LockBudgetExceeded"),
+    ],
+)
+def test_what_a_migration_fails_of_after_it_got_over_a_cancel_is_the_reason(words: str, reason: str) -> None:
+    world = migrating(migration={"framework": "Django"})
+    world.container_fails(1, words).agent_ends(cause="LockBudgetExceeded", cancelled=1, recovered=True).settle()
+    assert step(world).reason == reason
+
+
+@pytest.mark.parametrize(
+    ("own", "reason"),
+    [
+        ("StatementFailed", "StatementFailed"),
+        ("ChecksumMismatch", "ChecksumMismatch"),
+        ("LockTimeout", "LockBudgetExceeded"),
+        ("StatementTimeout", "LockBudgetExceeded"),
+        ("ConnectionLost", "LockBudgetExceeded"),
+        ("Interrupted", "LockBudgetExceeded"),
+    ],
+)
+def test_our_runner_knows_whether_it_got_over_a_cancel(own: str, reason: str) -> None:
+    world = migrating(migration={"framework": "Sql"})
+    words = f'{{"kind":"sql","outcome":"Failed","reason":"{own}","message":"1_a.up.sql, line 2: no"}}'
+    world.container_fails(1, words).agent_ends(cause="LockBudgetExceeded", cancelled=1).settle()
+    assert step(world).reason == reason
+
+
 @pytest.mark.parametrize("words", ["ERROR: canceling statement due to statement timeout", "migration failed"])
 def test_a_statement_that_was_lost_with_its_lock_wait_ended_because_of_a_lock(words: str) -> None:
     """lock_timeout and statement_timeout of the same length give the SQLSTATE of the latter."""

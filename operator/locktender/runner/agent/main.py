@@ -109,9 +109,11 @@ def _restarted(target: Target, holder: fence.Holder, stop: _Stop, limits: Limits
 
     Nobody held the fence meanwhile, so what runs is stopped, as after a lost session.
     """
+    from locktender.runner.agent.kept import Kept
+
     journal.say("restarted", "the agent was restarted in its pod; taking the fence again")
     watch = _watch(holder, limits, sessions.Baseline(**marks.held_facts()), time.monotonic())
-    watch.lost = True
+    watch.lost, watch.kept = True, Kept(marks.remembered())
     connection = _again(target, holder, stop, watch)
     if connection is None:
         return _end(None, target, holder, watch)

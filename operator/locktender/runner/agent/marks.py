@@ -1,6 +1,7 @@
 """The files through which the agent speaks to its pod, in a directory that only the pod's containers share.
 
 fence-held   the fence is held; the postStart hook returns and the migration's container starts
+so-far       what the summary held so far, for an agent that is restarted later
 gave-up      the report of an agent that gave up; it is never taken back, so the migration cannot start later in this pod
 url, pgpass  the URL without its password and the password file, for programs that take their URL as an argument;
              left only where the operator says that the pod has such a program (LOCKTENDER_LEAVE_ACCESS)
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from locktender.runner.settings import RUN_DIR, path
+
+_REMEMBERED = 16384  # bytes: a summary has 4096 at most
 
 
 def folder() -> Path:
@@ -66,6 +69,19 @@ def mark_held(facts: dict[str, Any]) -> None:
 def held_facts() -> dict[str, Any]:
     """What was there when the fence was taken first."""
     return dict(json.loads(held().read_bytes()))
+
+
+def remember(facts: dict[str, Any]) -> None:
+    """Leave what the summary held so far. Raises OSError."""
+    _write(folder() / "so-far", json.dumps(facts))
+
+
+def remembered() -> dict[str, Any]:
+    """What an earlier agent of this pod has left; empty if there is nothing, or nothing that can be read."""
+    with suppress(OSError, ValueError, RecursionError), (folder() / "so-far").open("rb") as file:
+        left = json.loads(file.read(_REMEMBERED))
+        return left if isinstance(left, dict) else {}
+    return {}
 
 
 def _write(file: Path, content: str) -> None:

@@ -12,6 +12,7 @@ from locktender.runner.agent.gauges import Reading
 from locktender.runner.agent.holds import Hold
 from locktender.runner.agent.limits import Limits
 from locktender.runner.agent.names import Names
+from locktender.runner.agent.recovery import Recovery
 from locktender.runner.agent.rules import Act, Verb, Why
 from locktender.runner.agent.sessions import Session
 from locktender.runner.settings import BLOCKERS_NAMED, LINES_LIMIT
@@ -29,6 +30,7 @@ class Timeline:
     dropped: int = 0
     done: Counter[Verb] = field(default_factory=Counter)
     cause: Why | None = None
+    recovery: Recovery = field(default_factory=Recovery)
     lock_timeout_seen: bool = False
     prepared: list[dict[str, Any]] = field(default_factory=list)
 
@@ -66,6 +68,7 @@ class Timeline:
         """A session of the migration was stopped."""
         self.done[act.verb] += 1
         self.cause = act.why
+        self.recovery.acted(at, act, session)
         relation = self.names.of(act.relation, act.locktype) if act.locktype else ""
         journal.say(
             act.verb, at=round(at, 3), pid=act.pid, why=act.why, seconds=round(act.seconds, 3), mode=act.mode,
@@ -107,6 +110,7 @@ class Timeline:
             "ownWait": round(own.seconds, 3) if own else 0.0,
             "blockers": self.blockers(own, _SUMMARY_QUERY) if own else [],
             "cancelled": self.done[Verb.CANCEL], "terminated": self.done[Verb.TERMINATE], "cause": self.cause or "",
+            "recovered": self.recovery.seen,
             "deadlocks": reading.deadlocks, "walBytes": reading.wal_bytes,
             "lockTimeoutSeen": self.lock_timeout_seen, "waitsDropped": self.dropped,
         }  # fmt: skip

@@ -22,6 +22,7 @@ from locktender.runner.agent.account import Account, Own
 from locktender.runner.agent.blame import Picture, picture
 from locktender.runner.agent.gauges import Gauges, Reading
 from locktender.runner.agent.holds import Holds
+from locktender.runner.agent.kept import Kept
 from locktender.runner.agent.limits import Limits
 from locktender.runner.agent.sessions import Baseline, Session, Whose
 from locktender.runner.agent.timeline import Timeline
@@ -70,7 +71,7 @@ class Watch:
         self._whose = Whose(run, frozenset(addresses), baseline)
         self._begun = held
         self._account, self._holds = Account(), Holds(baseline.newest_relation)
-        self._timeline = Timeline(names.Names())
+        self._timeline, self.kept = Timeline(names.Names()), Kept()
         self._gauges, self._reading = Gauges(baseline.database, baseline.wal), Reading()
         self._known: dict[int, Session] = {}
         self._ours: dict[int, Session] = {}
@@ -140,7 +141,10 @@ class Watch:
         self._timeline.waits(at, ended)
         self._timeline.own(at, own)
         self._timeline.holds(at, self._holds.see(at, (), ()))
-        return self._timeline.summary(at, self._account, self.limits, self._reading)
+        return self.kept.whole(self._summary())
+
+    def _summary(self) -> dict[str, Any]:
+        return self._timeline.summary(self.at, self._account, self.limits, self._reading)
 
     def _look(self, connection: Connection) -> float:
         if self.lost:
@@ -164,6 +168,8 @@ class Watch:
         if blocked != self._blocked or self.at - self._sampled >= every:
             self._sample(connection)
         self._blocked = blocked
+        if self.kept.due(self.at):
+            self.kept.keep(self.at, self._summary())
         usual = LOOK if blocked else max(LOOK, min(self._reading.locks * LOOK_COST, self.limits.budget * LOOK_SHARE))
         return min(usual, due)
 
@@ -174,7 +180,7 @@ class Watch:
         """
         involved = {lock.pid for lock in locks if lock.pid} - {self._whose.baseline.pid}
         new = {pid for pid in involved - self._asked if pid not in self._known or self._known[pid].query == ""}
-        if new or self.at - self._listed >= SESSIONS_EVERY:
+        if new or self._timeline.recovery.pending or self.at - self._listed >= SESSIONS_EVERY:
             self._list(connection, involved)
 
     def _list(self, connection: Connection, involved: Iterable[int]) -> None:
@@ -190,6 +196,7 @@ class Watch:
         self._named = self._named or any(self._whose.named(session) for session in ours.values())
         self._known = {session.pid: session for session in found}
         self._listed = self.at
+        self._timeline.recovery.look(self._listed, ours)
 
     def _gave_up(self, own: Own) -> bool:
         """Its wait has ended, but not with the lock: its transaction failed or it has gone, and not by our doing."""
